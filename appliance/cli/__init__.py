@@ -1,0 +1,1 @@
+"""The command line: parse, call, print, exit. Decisions live in the rooms below."""

@@ -1,0 +1,1 @@
+"""Settings and declarations: strict, declared once, read in one place."""
