@@ -70,7 +70,9 @@ def _check(value: Any, path: str, depth: int) -> None:
 def _sorted(value: Any) -> Any:
     # RFC 8785 section 3.2.3 sorts keys by UTF-16 code units, which differs from Python's order above U+FFFF.
     if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))}
+        return {
+            key: _sorted(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+        }
     if isinstance(value, list | tuple):
         return [_sorted(item) for item in value]
     return value

@@ -120,17 +120,33 @@ def command(
         for option in (
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
             click.option(
-                "--as", "as_role", type=click.Choice(ROLES), envvar="APPLIANCE_ROLE", default=roles[0], show_default=True,
+                "--as",
+                "as_role",
+                type=click.Choice(ROLES),
+                envvar="APPLIANCE_ROLE",
+                default=roles[0],
+                show_default=True,
                 help="Role whose key signs the audit record.",
             ),
             click.option(
-                "--site", default="site", envvar="APPLIANCE_SITE", show_default=True, metavar="FOLDER", help="The site to work on."
+                "--site",
+                default="site",
+                envvar="APPLIANCE_SITE",
+                show_default=True,
+                metavar="FOLDER",
+                help="The site to work on.",
             ),
         ):
             wrapped = option(wrapped)
         made = click.command(verb, epilog=f"Example: {example}", hidden=hidden)(wrapped)
         DECLARED[f"{noun} {verb}"] = Declared(
-            noun=noun, verb=verb, changes=changes, roles=tuple(roles), needs_site=needs_site, example=example, command=made
+            noun=noun,
+            verb=verb,
+            changes=changes,
+            roles=tuple(roles),
+            needs_site=needs_site,
+            example=example,
+            command=made,
         )
         return made
 
@@ -141,13 +157,13 @@ def _run(
     call: Call, function: Callable[..., Result], options: dict[str, Any], *, changes: str | None, roles: tuple[str, ...]
 ) -> Result:
     if (call.site_folder / "site.toml").is_file():
-        log.configure(path=call.site.logs / "appliance.jsonl", level=os.environ.get("APPLIANCE_LOG", call.site.settings.log.level))
+        log.configure(
+            path=call.site.logs / "appliance.jsonl", level=os.environ.get("APPLIANCE_LOG", call.site.settings.log.level)
+        )
     if changes is None:
         return function(call, **options)
     if call.role not in roles:
-        raise ApplianceError(
-            codes.ROLE_REFUSED, f"{changes} is for {', '.join(roles)}; it was called as {call.role}"
-        )
+        raise ApplianceError(codes.ROLE_REFUSED, f"{changes} is for {', '.join(roles)}; it was called as {call.role}")
     arguments = {name: str(value) for name, value in options.items() if value is not None}
     intent = call.parts.audit.begin(role=call.role, action=changes, arguments=arguments)
     try:
