@@ -15,11 +15,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from appliance.base import atomic
 from appliance.base.clock import from_us, rfc3339, to_us
@@ -41,7 +44,7 @@ from appliance.demo.fleet.plan import (
 )
 from appliance.demo.fleet.records import Ints, Records, join
 from appliance.demo.fleet.simulate import Period, simulate
-from appliance.ingestion.encode import SpoolColumns, write_spool_file
+from appliance.ingestion.encode import Batches, write_spool_file
 
 MEASURE_NAMES = (*MEASURES, LAB_MEASURE, UNKNOWN_MEASURE)
 UNIT_NAMES = ("pu", "degC", "ppm", "degF")
@@ -178,6 +181,28 @@ def _deliveries(
         yield delivered
 
 
+def _columns(plan: FleetPlan, records: Records) -> Batches:
+    readings = int(records.starts[-1])
+    high, low = records.trace[:, 0], records.trace[:, 1]
+    return Batches(
+        device_id=_named(records.device, plan.names),
+        firmware=_named(records.firmware, FIRMWARES),
+        sequence=records.sequence,
+        produced_at=records.produced_at_us,
+        trace_id=[f"{int(a):016x}{int(b):016x}" for a, b in zip(high, low, strict=True)],
+        offsets=records.starts,
+        event_time=records.event_time,
+        measure=_named(records.measure, MEASURE_NAMES),
+        value=records.value,
+        quality=_named(np.zeros(readings, dtype=np.int8), ("good",)),
+        unit=_named(records.unit, UNIT_NAMES),
+    )
+
+
+def _named(indexes: NDArray[Any], names: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(indexes.astype(np.int32)), pa.array(list(names)))
+
+
 def _count_delivery(plan: FleetPlan, delivered: Records, number: int, newest: Ints, tally: _Tally) -> None:
     tally.readings += int(delivered.starts[-1])
     received = _period_end_us(plan.options, number) + DELIVERY_US
@@ -195,7 +220,7 @@ def _encode_period(
     period: Period,
     sequence: Ints,
     random: np.random.Generator,
-    ambient_noise: np.ndarray,
+    ambient_noise: NDArray[np.float64],
     stuck: _StuckSensors,
     tally: _Tally,
 ) -> Records:
@@ -255,7 +280,7 @@ class _StuckSensors:
         }
         self._held: dict[int, float] = {}
 
-    def apply(self, top_oil: np.ndarray, first_slot: int) -> int:
+    def apply(self, top_oil: NDArray[np.float64], first_slot: int) -> int:
         """Overwrite the rows of stuck devices; gives the number of readings that stand still."""
         changed = 0
         for device, first in self._first.items():
