@@ -1,0 +1,1 @@
+"""Who did what, on what it rests, and who agreed."""
