@@ -1,0 +1,1 @@
+"""The demonstration: a synthetic transformer fleet, its declarations, and the guided run."""
