@@ -1,1 +1,1 @@
-"""The demonstration: a synthetic transformer fleet, its declarations, and the guided run."""
+"""The guided run and its synthetic transformer fleet; the only reader of the truth file."""
