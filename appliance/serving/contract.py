@@ -101,7 +101,7 @@ def parse_request(body: bytes) -> PredictRequest:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         where = path.rstrip("`") if path else "$"
-        if not path and "`" in message:  # a missing or unknown field is named in the message, not as a path
+        if not path and " field `" in message:  # a missing or unknown field is named in the message, not as a path
             where = "$." + message.split("`")[1]
         raise ApplianceError(codes.REQUEST_INVALID, message, where=where) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
