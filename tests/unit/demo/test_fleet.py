@@ -76,9 +76,7 @@ def test_same_seed_same_bytes_and_another_seed_another_fleet(fleet, tmp_path, se
     generate(FleetOptions(**options, seed=seed), tmp_path / "same")
     generate(FleetOptions(**options, seed=seed + 1), tmp_path / "other")
     names = [path.name for path in sorted((fleet[0] / "readings").iterdir())]
-    _, mismatch, errors = filecmp.cmpfiles(
-        fleet[0] / "readings", tmp_path / "same" / "readings", names, shallow=False
-    )
+    _, mismatch, errors = filecmp.cmpfiles(fleet[0] / "readings", tmp_path / "same" / "readings", names, shallow=False)
     assert (mismatch, errors) == ([], [])
     assert not filecmp.cmp(fleet[0] / "readings" / names[5], tmp_path / "other" / "readings" / names[5], shallow=False)
 

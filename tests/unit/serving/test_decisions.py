@@ -105,6 +105,7 @@ def make_prediction(number):
         score=0.25,
         outcome="negative",
         reason="",
+        data="",
         features=(),
         latency_ms=1.0,
     )
