@@ -1,0 +1,1 @@
+"""Metrics, drift, calibration, alerts and GPU telemetry."""
