@@ -1,1 +1,1 @@
-"""Who did what, on what it rests, and who agreed."""
+"""Roles, audit records, lineage, the model registry and approvals: who did what, on what, and who allowed it."""

@@ -159,7 +159,7 @@ TestProtocol.settings = settings(max_examples=200, stateful_step_count=50, deadl
     "text", ["", "[]", '{"a": 1}', '{"a":0}', '{"a":-1}', '{"a":1.0}', '{"a":true}', '{"b":1,"a":1}', '{"a":1,"a":2}']
 )
 def test_refuses_any_but_the_canonical_form(text):
-    with pytest.raises(ApplianceError, match="appliance.positions") as caught:
+    with pytest.raises(ApplianceError, match=r"appliance\.positions") as caught:
         Positions.parse(text)
     assert caught.value.code.id == "APL-INGEST-001"
 
