@@ -1,0 +1,50 @@
+"""Error codes of `appliance.ingestion`. Reason codes of refused rows stand in `ingestion.reasons`."""
+
+from appliance.base.errors import declare
+
+POSITIONS_INVALID = declare(
+    "APL-INGEST-001",
+    "A table's position map cannot be trusted",
+    meaning="The snapshot property that says how far a table has taken each source is not in its one valid form.",
+    action="Do not ingest: compare the table's history with the lineage documents and restore the catalog.",
+    exit_code=3,
+)
+STALE_BATCH = declare(
+    "APL-INGEST-002",
+    "The table does not stand where the batch starts",
+    meaning="Another ingest run took these records first, or records before them are missing from the spool's log.",
+    action="Run appliance ingest run again; if it repeats, a claimed file was removed by hand: restore it.",
+)
+CLOCK_WRONG = declare(
+    "APL-INGEST-003",
+    "The host clock is wrong",
+    meaning="The clock is before 2024 or before the newest arrival in the lake. Rows would get a false arrival time.",
+    action="Set the clock (chrony or the hardware clock), then run again. Nothing was claimed or changed.",
+)
+SPOOL_DAMAGED = declare(
+    "APL-INGEST-004",
+    "The spool's log has a gap or a foreign file",
+    meaning="Claimed files are numbered without gaps; one is missing, doubled, or has a name that no claim gives.",
+    action="Put the file back, or move the foreign one out of the log folder, then run again.",
+)
+MAPPING_INVALID = declare(
+    "APL-INGEST-005",
+    "A drop mapping is not valid",
+    meaning="A mapping under declarations/drops/ names a column, type, unit or table that does not hold together.",
+    action="Correct the named key; appliance schema mapping shows how the mapping is read.",
+    exit_code=2,
+)
+DROP_UNKNOWN = declare(
+    "APL-INGEST-006",
+    "No such drop mapping",
+    meaning="A file was dropped for a mapping that is not declared, or a command named one.",
+    action="Declare it in declarations/drops/NAME.toml; appliance schema list shows those that are there.",
+    exit_code=2,
+)
+REASON_UNKNOWN = declare(
+    "APL-INGEST-007",
+    "No such reason code",
+    meaning="Rows in quarantine carry one of the declared reason codes; this is none of them.",
+    action="See the codes in the reference, or list those in use with appliance quarantine list.",
+    exit_code=2,
+)

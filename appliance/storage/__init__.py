@@ -1,0 +1,1 @@
+"""Bytes by digest and tables by snapshot; knows nothing of what they mean."""

@@ -1,0 +1,8 @@
+"""Names of the lake's tables. Their schemas stand with the modules that write them."""
+
+READINGS = "silver.readings"
+QUARANTINE = "quarantine.readings"
+RAW = "raw.records"
+DROPS_QUARANTINE = "quarantine.drops"
+PREDICTIONS = "predictions.served"
+INCIDENTS = "labels.incidents"

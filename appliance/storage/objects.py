@@ -1,0 +1,92 @@
+"""Bytes kept by their digest.
+
+Rules
+1. An object's name is the SHA-256 of its bytes, so writing it twice is harmless and it never changes.
+2. It lies at ``<folder>/ab/cdef…``, the first two hex digits being the folder.
+3. It is durable when `put` returns.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from appliance.base import atomic
+from appliance.base.digest import digest_bytes, digest_file, hex_of
+from appliance.base.errors import ApplianceError
+from appliance.storage import codes
+
+
+class ObjectStore(Protocol):
+    def put(self, data: bytes) -> str:
+        """Keep `data`; gives its digest."""
+
+    def put_file(self, path: Path) -> str:
+        """Keep the bytes of a file, which stays where it is; gives their digest."""
+
+    def path_of(self, digest: str) -> Path:
+        """Where the object lies, whether or not it is there."""
+
+    def open(self, digest: str) -> BinaryIO:
+        """The bytes, to read. APL-STORAGE-004 when they are not there."""
+
+    def holds(self, digest: str) -> bool:
+        """Whether the object is there; its bytes are not read."""
+
+
+class FolderStore:
+    """Objects in a folder of the site."""
+
+    def __init__(self, folder: Path, site_folder: Path) -> None:
+        self._folder = folder
+        self._site_folder = site_folder
+
+    def put(self, data: bytes) -> str:
+        digest = digest_bytes(data)
+        path = self.path_of(digest)
+        if not path.is_file():
+            atomic.write_bytes(path, data, mode=0o444)
+        return digest
+
+    def put_file(self, path: Path) -> str:
+        digest = digest_file(path)
+        target = self.path_of(digest)
+        if not target.is_file():
+            with path.open("rb") as source, atomic.open_atomic(target, mode=0o444) as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+        return digest
+
+    def path_of(self, digest: str) -> Path:
+        name = hex_of(digest)
+        return self._folder / name[:2] / name[2:]
+
+    def relative_path_of(self, digest: str) -> str:
+        """As lineage documents write it: from the site folder."""
+        return self.path_of(digest).relative_to(self._site_folder).as_posix()
+
+    def open(self, digest: str) -> BinaryIO:
+        try:
+            return self.path_of(digest).open("rb")
+        except OSError as error:
+            raise ApplianceError(
+                codes.OBJECT_DAMAGED, f"object {digest} cannot be read: {error.strerror}", where=str(self._folder)
+            ) from error
+
+    def read(self, digest: str) -> bytes:
+        """The bytes, checked against their digest.
+
+        Raises:
+            ApplianceError: APL-STORAGE-004.
+        """
+        with self.open(digest) as file:
+            data = file.read()
+        found = digest_bytes(data)
+        if found != digest:
+            raise ApplianceError(
+                codes.OBJECT_DAMAGED, f"expected {digest}, the bytes have {found}", where=str(self.path_of(digest))
+            )
+        return data
+
+    def holds(self, digest: str) -> bool:
+        return self.path_of(digest).is_file()

@@ -1,0 +1,73 @@
+"""Upkeep of a table: old snapshots, and the metadata that only they used.
+
+Rules
+1. Expiry is part of writing, not an afterthought: every commit rewrites the table's metadata file, so a history that
+   only grows makes each commit slower than the one before.
+2. It makes no snapshot; the head and its properties (positions, lineage) stay as they are.
+3. It removes manifests and manifest lists that no kept snapshot uses. Data files stay: lineage documents name them,
+   and a verifier must still find them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Table
+
+from appliance.base.errors import ApplianceError
+from appliance.storage import codes
+from appliance.storage.durable_io import local_path
+from appliance.storage.tables import CommitLost, Lake
+
+KEEP = 20  # snapshots that stay after an expiry
+EXPIRE_AT = 60  # snapshots from which a writer expires; a commit then costs about twice that of a fresh table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    """What an expiry did: snapshots before and after, and metadata files removed."""
+
+    table: str
+    before: int
+    after: int
+    files_removed: int
+
+
+def expire(lake: Lake, name: str, *, keep: int = KEEP) -> Upkeep:
+    """Keep the newest `keep` snapshots (at least one, the head).
+
+    Raises:
+        CommitLost: APL-STORAGE-001, another commit came first; nothing was removed.
+    """
+    if keep < 1:
+        raise ApplianceError(codes.KEEP_INVALID, f"expected to keep at least 1 snapshot, got {keep}", where=name)
+    table = lake.table(name)
+    chain = [each.snapshot_id for each in sorted(table.snapshots(), key=lambda each: each.sequence_number or 0)]
+    going = chain[:-keep]
+    if not going:
+        return Upkeep(table=name, before=len(chain), after=len(chain), files_removed=0)
+    used_before = _metadata_files(table)
+    try:
+        table.maintenance.expire_snapshots().by_ids(going).commit()
+    except CommitFailedException as error:
+        raise CommitLost(codes.COMMIT_LOST, f"{name}: {error}") from error
+    table = lake.table(name)
+    idle = used_before - _metadata_files(table)
+    for uri in sorted(idle):
+        local_path(uri).unlink(missing_ok=True)
+    return Upkeep(table=name, before=len(chain), after=len(table.snapshots()), files_removed=len(idle))
+
+
+def expire_when_due(lake: Lake, name: str) -> Upkeep | None:
+    """For writers, after a commit: expire when the history has grown to `EXPIRE_AT` snapshots."""
+    return expire(lake, name) if len(lake.table(name).snapshots()) >= EXPIRE_AT else None
+
+
+def _metadata_files(table: Table) -> set[str]:
+    """Manifest lists and manifests of all kept snapshots."""
+    used: set[str] = set()
+    for snapshot in table.snapshots():
+        used.add(snapshot.manifest_list)
+        used.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
+    return used
