@@ -35,8 +35,8 @@ from appliance.trust import keys
 from appliance.trust.tiles import Tree
 from appliance.trust.tlog import TransparencyLog, Writer
 
-MAX_VALUE_CHARACTERS = 1_024  # of one argument; longer ones are kept as length and digest
-MAX_ARGUMENTS = 32  # of one record; with the limit above a record stays below 65535 bytes in any script
+MAX_VALUE_BYTES = 1_024  # of one argument, as JSON; longer ones are kept as length and digest
+MAX_ARGUMENTS = 32  # of one record; with the limits beside a record stays below 65535 bytes in any script
 MAX_NAME_CHARACTERS = 128  # of an argument's name and of an action
 _MARK = b'"kind":"audit"'  # a quick look before parsing
 _HEAD_FIELDS = ("kind", "seq", "time", "trace_id", "role", "key_id", "previous", "signature")
@@ -283,7 +283,7 @@ def bound(arguments: Mapping[str, str]) -> dict[str, str]:
 
 def _bounded(text: str) -> str:
     text = _valid(text)
-    if len(text) <= MAX_VALUE_CHARACTERS:
+    if len(canonical(text)) <= MAX_VALUE_BYTES:
         return text
     return f"{len(text)} characters, {digest_bytes(text.encode())}"
 

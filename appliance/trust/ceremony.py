@@ -110,19 +110,19 @@ def init_trust(folder: Path, site_name: str, clock: Clock, roles: Mapping[str, b
     if folder.exists():
         raise ApplianceError(codes.TRUST_EXISTS, f"{folder} exists", where=str(folder))
     now = clock.now().replace(microsecond=0)
-    making = folder.with_name(f".tmp-{folder.name}")
+    made = folder.with_name(f".tmp-{folder.name}")  # where the work lies that a failure must remove
     try:
-        atomic.remove_tree(making)
-        _make(making, site_name, now, roles)
-        for path in (making, *(path for path in making.rglob("*") if path.is_dir())):
+        atomic.remove_tree(made)
+        _make(made, site_name, now, roles)
+        for path in (made, *(path for path in made.rglob("*") if path.is_dir())):
             atomic.fsync_folder(path)
-        making.rename(folder)
+        made = made.rename(folder)
         atomic.fsync_folder(folder.parent)
     except OSError as error:
-        atomic.remove_tree(making)
+        atomic.remove_tree(made)
         raise ApplianceError(base_codes.WRITE_FAILED, f"cannot write: {error.strerror}", where=str(folder)) from error
     except ApplianceError:
-        atomic.remove_tree(making)
+        atomic.remove_tree(made)
         raise
     return open_enclave(folder)
 

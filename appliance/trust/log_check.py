@@ -87,7 +87,8 @@ def verify_entry(folder: Path, key: notes.LogKey, entry: bytes) -> Inclusion:
             codes.NOT_IN_LOG, f"none of the {head.size} entries is this one", where=str(folder)
         )
     path = tree.inclusion(index)
-    if tree.entry(index) != entry or not merkle.is_included(merkle.leaf_hash(entry), index, head.size, path, head.root):
+    leads_up = merkle.is_included(merkle.leaf_hash(entry), index, head.size, path, head.root)
+    if tree.entry(index) != entry or tree.root() != head.root or not leads_up:
         raise _blame(folder, key) or ApplianceError(
             codes.LOG_BROKEN, f"entry {index} does not lead to the signed root", where=str(folder)
         )
