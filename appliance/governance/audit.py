@@ -102,6 +102,7 @@ class Audit:
         self._last: Record | None = None
         self._scanned = 0  # entries before this index were searched for the last record
         self._guard = threading.Lock()
+        self._open: list[Intent] = []
 
     def begin(self, *, role: str, action: str, arguments: Mapping[str, str]) -> Intent:
         """Record that `role` is about to do `action`.
@@ -112,7 +113,19 @@ class Audit:
         index = self._write(
             role=role, phase="intent", action=action, arguments=bound(arguments), intent=None, outcome="", detail=""
         )
-        return Intent(index=index, role=role, action=action)
+        intent = Intent(index=index, role=role, action=action)
+        self._open.append(intent)
+        return intent
+
+    def current(self) -> Intent:
+        """The innermost intent of this program that has not ended; changes are made on its behalf.
+
+        Raises:
+            ApplianceError: APL-AUDIT-004, there is none.
+        """
+        if not self._open:
+            raise ApplianceError(codes.AUDIT_MISSING, "a change was asked for outside any recorded intent")
+        return self._open[-1]
 
     def end(self, intent: Intent, *, outcome: str, detail: str) -> None:
         """Record how it ended: `outcome` is ``done`` or ``failed``, `detail` an error code or an id.
@@ -120,6 +133,7 @@ class Audit:
         Raises:
             ApplianceError: APL-AUDIT-001.
         """
+        self._open = [each for each in self._open if each != intent]
         self._write(
             role=intent.role,
             phase="outcome",
