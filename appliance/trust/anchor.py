@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.trust import ceremony, log_check, notes, sigstore_offline, signer, trust_config
+from appliance.trust import ceremony, log_check, notes, signer, sigstore_offline, trust_config
 from appliance.trust.sigstore_offline import VerifiedStatement
 from appliance.trust.tiles import Tree
 
