@@ -1,4 +1,4 @@
-"""What a verification found: links, each with its file and verdict, and what is and is not established. Never a boolean.
+"""What a verification found: links, each with its file, and what is and is not established. Never a boolean.
 
 A link is one thing that was checked. The verdict holds when every link holds. `established` and `not_established` are
 sentences for people; the second is never empty, because no check proves everything.
