@@ -50,7 +50,6 @@ lint: dev ## Format, style, types, import contracts, shell, YAML, spelling, gene
 	.venv-dev/bin/shellcheck setup/*.sh .ci/run
 	.venv-dev/bin/yamllint --strict mkdocs.yml
 	.venv-dev/bin/codespell appliance tests docs README.md CONTRIBUTING.md SECURITY.md
-	.venv-dev/bin/python docs/generate.py --check
 
 .PHONY: fix
 fix: dev ## Format the code and write the generated pages

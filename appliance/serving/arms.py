@@ -137,6 +137,7 @@ class Arms:
             score=scored.score,
             outcome=scored.outcome,
             reason=scored.reason,
+            data=scored.data,
             features=scored.features,
             latency_ms=round((time.monotonic() - started_s) * 1000, 3),
         )

@@ -53,12 +53,14 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
         score: probability or value; None when it abstained.
         outcome: positive, negative, value or abstain.
         reason: why it abstained, else empty.
+        data: lineage id of the newest readings commit that the online features hold; empty when there was none.
     """
 
     artifact_id: str
     score: float | None
     outcome: str
     reason: str = ""
+    data: str = ""
     features: tuple[FeatureValue, ...] = ()
 
 
@@ -83,6 +85,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     outcome: str
     reason: str
+    data: str
     features: tuple[FeatureValue, ...]
     latency_ms: float
 
@@ -101,7 +104,7 @@ def parse_request(body: bytes) -> PredictRequest:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         where = path.rstrip("`") if path else "$"
-        if not path and "`" in message:  # a missing or unknown field is named in the message, not as a path
+        if not path and " field `" in message:  # a missing or unknown field is named in the message, not as a path
             where = "$." + message.split("`")[1]
         raise ApplianceError(codes.REQUEST_INVALID, message, where=where) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

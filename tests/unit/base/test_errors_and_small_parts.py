@@ -26,7 +26,9 @@ def test_a_code_has_one_form(bad):
         errors.declare(bad, "a", meaning="m", action="x")
 
 
-@pytest.mark.parametrize(("text", "us"), [("1us", 1), ("15min", 900_000_000), ("24h", 86_400_000_000), ("7d", 604_800_000_000)])
+@pytest.mark.parametrize(
+    ("text", "us"), [("1us", 1), ("15min", 900_000_000), ("24h", 86_400_000_000), ("7d", 604_800_000_000)]
+)
 def test_durations(text, us):
     assert duration_us(text) == us
 
