@@ -37,7 +37,7 @@ class Model:
     """One verified model behind the gateway."""
 
     def __init__(self) -> None:
-        from appliance.wiring.serving import load_model_app
+        from appliance.serving.loading import load_model_app
 
         environment: Any = os.environ
         _hosted.app = load_model_app(
