@@ -1,19 +1,16 @@
-"""A small synthetic fleet and stand-ins for lake and lineage, for the tests of features and training."""
+"""A small synthetic fleet and stand-ins for lake and log, for the tests of features and training."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from appliance.base.canonical import canonical
-from appliance.base.digest import digest_bytes, digest_json, hex_of
+from appliance.base.digest import digest_json
 
 INSTANT = pa.timestamp("us", "UTC")
 START_US = 1_767_225_600_000_000  # 2026-01-01
@@ -83,29 +80,14 @@ class MemoryLake:
         return pa.concat_tables([pq.read_table(path, columns=columns and list(columns)) for path in paths])
 
 
-class FolderLineage:
-    """Lineage documents in a folder, without a log."""
+class EntryList:
+    """Stands in for the transparency log."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
 
-    def write(
-        self,
-        kind: str,
-        name: str,
-        files: Sequence[Mapping[str, Any]],
-        inputs: Sequence[str],
-        facts: Mapping[str, Any],
-    ) -> str:
-        data = canonical(
-            {"kind": kind, "name": name, "files": list(files), "inputs": list(inputs), "facts": dict(facts)}
-        )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / f"{hex_of(digest_bytes(data))}.json").write_bytes(data)
-        return digest_bytes(data)
-
-    def load(self, id: str) -> dict[str, Any]:
-        return json.loads((self.folder / f"{hex_of(id)}.json").read_bytes())
+    def append(self, entries: Sequence[bytes]) -> None:
+        self.entries += entries
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ def init(call: Call, assignments: tuple[str, ...]) -> Result:
     site = create_site(call, dict(_assignment(text) for text in assignments))
     return Result(
         data={"site": str(site.folder), "name": site.settings.site.name},
-        text=f"Site {site.settings.site.name} stands in {site.folder}\nNext: appliance site check --site {call.site_folder}",
+        text=f"Site {site.settings.site.name} stands in {site.folder}\nNext: appliance site check",
     )
 
 

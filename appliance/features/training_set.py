@@ -33,21 +33,17 @@ from appliance.base.canonical import canonical
 from appliance.base.digest import PREFIX, digest_bytes, digest_file, digest_json, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.features import codes
+from appliance.governance.lineage import FileRecord
 
 ROWS = "rows.parquet"
-KINDS = ("training-set",)
+KIND = "training-set"  # of the lineage document
 
 
 class LineageWriter(Protocol):
     """What is needed of `appliance.governance.lineage.Lineage`."""
 
     def write(
-        self,
-        kind: str,
-        name: str,
-        files: Sequence[Mapping[str, Any]],
-        inputs: Sequence[str],
-        facts: Mapping[str, Any],
+        self, *, kind: str, name: str, files: Sequence[FileRecord], inputs: Sequence[str], facts: Mapping[str, Any]
     ) -> str: ...
 
 
@@ -91,18 +87,19 @@ def pin(
     target = folder / hex_of(digest)
     if not target.exists():
         _write(target, table, documents)
-    files = [
-        {
-            "path": (target / entry).relative_to(site_folder).as_posix(),
-            "digest": digest_file(target / entry),
-            "size": (target / entry).stat().st_size,
-        }
-        for entry in sorted((ROWS, *documents))
-    ]
     lineage_id = lineage.write(
-        "training-set", name, files, list(inputs), {**facts, "digest": digest, "rows": table.num_rows}
+        kind=KIND,
+        name=name,
+        files=[file_record(target / entry, site_folder) for entry in sorted((ROWS, *documents))],
+        inputs=list(inputs),
+        facts={**facts, "digest": digest, "rows": table.num_rows},
     )
     return TrainingSet(folder=target, digest=digest, lineage_id=lineage_id, rows=table.num_rows)
+
+
+def file_record(path: Path, site_folder: Path) -> FileRecord:
+    """`path` as a lineage document names it."""
+    return FileRecord(path=path.relative_to(site_folder).as_posix(), digest=digest_file(path), size=path.stat().st_size)
 
 
 def open_training_set(folder: Path, digest: str) -> tuple[pa.Table, dict[str, bytes]]:

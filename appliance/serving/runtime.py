@@ -90,9 +90,7 @@ class Scorer:
                 age_s=None if math.isnan(age) else float(age),
                 state=state,
             )
-            for name, value, age, state in zip(
-                vectors.names, vectors.values[0], vectors.age_s[0], states, strict=True
-            )
+            for name, value, age, state in zip(vectors.names, vectors.values[0], vectors.age_s[0], states, strict=True)
         )
         refused = [
             f"{name}: {REASONS[reason]}"

@@ -229,7 +229,7 @@ class Lake:
         return tuple(sorted(names))
 
     def schema(self, name: str) -> pa.Schema:
-        return arrow_schema(self.table(name))
+        return arrow_schema(self.table(name).schema())
 
     def table(self, name: str) -> Table:
         """The Iceberg table, for `storage.upkeep` and engines that read Iceberg themselves."""

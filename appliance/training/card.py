@@ -33,9 +33,16 @@ def classifier_card(recipe: ClassifierRecipe, identity: Identity, metrics: Mappi
         "",
         "## Honesty",
         "",
-        f"{honesty['metric']} with what was known at each instant: {honesty['known_at_the_time']['value']}.",
-        f"{honesty['metric']} of the same recipe on event time alone: {honesty['event_time_only']['value']}.",
-        f"Gap {honesty['gap']}, allowed {honesty['margin']}.",
+        "The same recipe, fitted and judged on event time alone, is what a system without arrival times would report.",
+        "",
+        "| metric | known at the time | event time alone |",
+        "| --- | --- | --- |",
+        *(
+            f"| {name} | {found['value']} | {honesty['event_time_only'][name]['value']} |"
+            for name, found in honesty["known_at_the_time"].items()
+        ),
+        "",
+        f"Gap in {honesty['metric']}: {honesty['gap']}, allowed {honesty['margin']}.",
         "",
         "## Baselines",
         "",

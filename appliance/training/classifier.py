@@ -39,6 +39,7 @@ from appliance.training.recipe import ClassifierRecipe
 
 DAY_US = 86_400_000_000
 SCORE_COLUMN = "score"
+HONESTY_METRICS = ("roc_auc", "average_precision", "brier")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,8 @@ def train_classifier(
         return _nothing(recipe, known), {"labels": f"one class only in {', '.join(thin)}"}
     honest = _judge(recipe, known, names, identity.threads, gpu)
     inflated = _judge(recipe, event, names, identity.threads, gpu)
-    gap = inflated.metrics[recipe.gates.metric].value - honest.metrics[recipe.gates.metric].value
+    judged_by = recipe.gates.honesty_metric
+    gap = inflated.metrics[judged_by].value - honest.metrics[judged_by].value
     metrics = _metrics(recipe, known, names, honest, inflated, gap)
     closed = _gates(recipe, honest, inflated, gap, metrics)
     metrics["gates"] = {"closed": dict(sorted(closed.items())), "passed": not closed}
@@ -177,9 +179,9 @@ def _metrics(
         "reliability": reliability(honest.test_score, test.label),
         "slices": _slices(recipe, test, names, honest),
         "honesty": {
-            "metric": recipe.gates.metric,
-            "known_at_the_time": honest.metrics[recipe.gates.metric].as_json(),
-            "event_time_only": inflated.metrics[recipe.gates.metric].as_json(),
+            "metric": recipe.gates.honesty_metric,
+            "known_at_the_time": headline({name: honest.metrics[name] for name in HONESTY_METRICS}),
+            "event_time_only": headline({name: inflated.metrics[name] for name in HONESTY_METRICS}),
             "gap": decimal(gap),
             "margin": decimal(recipe.gates.honesty_margin),
         },
@@ -223,9 +225,10 @@ def _gates(
     rival = max(rival, 1 - rival)
     closed = {}
     if not gap <= gates.honesty_margin:
+        name = gates.honesty_metric
         closed["honesty"] = (
-            f"{gates.metric} is {inflated.metrics[gates.metric].value:.3f} on event time alone and {reached:.3f} with "
-            f"what was known: the gap {gap:.3f} is above the margin {gates.honesty_margin:.3f}"
+            f"{name} is {inflated.metrics[name].value:.3f} on event time alone and {honest.metrics[name].value:.3f} "
+            f"with what was known: the gap {gap:.3f} is above the margin {gates.honesty_margin:.3f}"
         )
     if not reached >= gates.minimum:
         closed["metric"] = f"{gates.metric}: expected at least {gates.minimum:.3f}, got {reached:.3f}"

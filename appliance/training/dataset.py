@@ -155,7 +155,8 @@ def _classifier_rows(
     complete = cutoff - horizon_us - duration_us(recipe.label.max_arrival_delay)
     start = to_us(parse_rfc3339(recipe.spine.start)) if recipe.spine.start else int(readings.event.min())
     end = min(complete, to_us(parse_rfc3339(recipe.spine.end))) if recipe.spine.end else complete
-    first = -(-start // every_us) * every_us
+    offset_us = duration_us(recipe.spine.offset) if recipe.spine.offset else 0
+    first = -(-(start - offset_us) // every_us) * every_us + offset_us
     steps = np.arange(first, end + 1, every_us, dtype=np.int64)
     entity = np.repeat(np.arange(len(readings.entities)), len(steps))
     at_us = np.tile(steps, len(readings.entities))

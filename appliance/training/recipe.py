@@ -55,9 +55,14 @@ class Label(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Spine(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The instants at which the model is trained: `every` from `start` to `end`, or as far as the data goes."""
+    """The instants at which the model is trained: `every`, moved by `offset` from whole multiples since 1970 UTC.
+
+    From `start` to `end`, or as far as the data goes. Instants should be those at which the model will be asked: where
+    readings come in batches, shortly after a batch.
+    """
 
     every: str
+    offset: str = ""
     start: str = ""
     end: str = ""
 
@@ -85,10 +90,15 @@ class Threshold(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ClassifierGates(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a run must reach to become a package. `baseline_feature` alone must rank worse than the model."""
+    """What a run must reach to become a package. `baseline_feature` alone must rank worse than the model.
+
+    `honesty_metric` may lose at most `honesty_margin` between event time alone and what was known. Where positives
+    are rare, average precision shows a leak that ROC AUC hides.
+    """
 
     metric: Literal["roc_auc", "average_precision"]
     minimum: float
+    honesty_metric: Literal["roc_auc", "average_precision"]
     honesty_margin: Annotated[float, Meta(gt=0)]
     parity_tolerance: Annotated[float, Meta(gt=0)]
     baseline_feature: str
@@ -252,7 +262,8 @@ def check_recipe(recipe: Recipe, *, where: str) -> None:
         for text in (recipe.spine.start, recipe.spine.end):
             if text and _instant(text) is None:
                 faults.append(f"spine: {text!r} is not an RFC 3339 instant")
-        duration_us(recipe.spine.every)
+        if recipe.spine.offset and duration_us(recipe.spine.offset) >= duration_us(recipe.spine.every):
+            faults.append(f"spine.offset {recipe.spine.offset} is not below spine.every {recipe.spine.every}")
         duration_us(recipe.label.max_arrival_delay)
     else:
         missing = [str(h) for h in recipe.horizons if str(h) not in recipe.gates.maximum_mse]

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance.base import atomic, process
-from appliance.base.digest import digest_file, hex_of
+from appliance.base.digest import hex_of
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.features.source import Tables
-from appliance.features.training_set import LineageWriter, TrainingSet
+from appliance.features.training_set import LineageWriter, TrainingSet, file_record
 from appliance.features.view import FeatureView
 from appliance.observability.gpu import GpuSampler, gpu_name
 from appliance.training import codes
@@ -32,6 +32,7 @@ from appliance.training.job import OUTCOME, REQUEST
 from appliance.training.package import FILES, Identity
 from appliance.training.recipe import ClassifierRecipe, Recipe, as_json, uses_gpu
 
+KIND = "model"  # of the lineage document
 LOG_TAIL_CHARACTERS = 1_500
 
 
@@ -102,11 +103,11 @@ class Trainer:
             raise ApplianceError(codes.GATES[gate], reason, where=str(folder / "refused"))
         package = folder / "package"
         lineage_id = self.lineage.write(
-            "model",
-            recipe.model,
-            [_entry(package / name, self.site_folder) for name in sorted((*FILES, "package.json"))],
-            [pinned.lineage_id],
-            {
+            kind=KIND,
+            name=recipe.model,
+            files=[file_record(package / name, self.site_folder) for name in sorted((*FILES, "package.json"))],
+            inputs=[pinned.lineage_id],
+            facts={
                 "artifact_id": identity.artifact_id,
                 "data": identity.data,
                 "code": identity.code,
@@ -193,11 +194,3 @@ def read_outcome(folder: Path) -> dict[str, Any]:
     """What the job of the run `folder` decided."""
     outcome: dict[str, Any] = json.loads((folder / OUTCOME).read_bytes())
     return outcome
-
-
-def _entry(path: Path, site_folder: Path) -> dict[str, Any]:
-    return {
-        "path": path.relative_to(site_folder).as_posix(),
-        "digest": digest_file(path),
-        "size": path.stat().st_size,
-    }

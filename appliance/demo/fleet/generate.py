@@ -61,7 +61,7 @@ STUCK_DAYS = 3
 class Truth:
     """What was planted. Counts are readings unless the name says otherwise.
 
-    `late` counts readings that arrive more than a day after their event, laboratory results included; `devices_ms`
+    `late` counts readings in microseconds that arrive over a day after their event, laboratory results included; `devices_ms`
     names the devices whose firmware changed.
     """
 
@@ -208,8 +208,7 @@ def _count_delivery(plan: FleetPlan, delivered: Records, number: int, newest: In
     received = _period_end_us(plan.options, number) + DELIVERY_US
     new_firmware = np.repeat(delivered.firmware == 1, delivered.lengths)
     tally.milliseconds += int(new_firmware.sum())
-    event_us = np.where(new_firmware, delivered.event_time * 1000, delivered.event_time)
-    tally.late += int((received - event_us > DAY_US).sum())
+    tally.late += int((~new_firmware & (received - delivered.event_time > DAY_US)).sum())
     for device, sequence in zip(delivered.device, delivered.sequence, strict=True):
         tally.out_of_order_records += int(sequence < newest[device])
         newest[device] = max(newest[device], sequence)
