@@ -49,10 +49,11 @@ class Slo(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TrainingSetRef(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lineage id and content digest of the training set."""
+    """Content digest of the training set, and its lineage id where that is known: two runs over the same content have
+    the same digest and different lineage."""
 
-    lineage: Digest
     digest: Digest
+    lineage: Digest | None = None
 
 
 class Metric(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
