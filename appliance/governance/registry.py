@@ -208,6 +208,22 @@ class Registry:
         """
         return self._version(self._standing(name, version, self._indexed()))
 
+    def find(self, text: str) -> ModelVersion:
+        """``name/version``, or ``name`` for its live version, else its newest.
+
+        Raises:
+            ApplianceError: APL-MODEL-005.
+        """
+        name, slash, version = text.partition("/")
+        if slash:
+            if not version.isdecimal():
+                raise ApplianceError(codes.MODEL_UNKNOWN, f"expected name/version, got {text!r}")
+            return self.get(name, int(version))
+        found = self.live(name) or next(reversed(self.list(name)), None)
+        if found is None:
+            raise ApplianceError(codes.MODEL_UNKNOWN, f"there is no {name}")
+        return found
+
     def list(self, name: str | None = None) -> Sequence[ModelVersion]:
         """All versions (of a name), oldest first."""
         history = self._indexed()
@@ -227,6 +243,16 @@ class Registry:
             if standing.stage == "approved" and (live is None or version != live.version):
                 return standing
         return None
+
+    def lineage_of(self, name: str, version: int) -> str | None:
+        """Lineage id of a version's model document, from its signed statement.
+
+        Raises:
+            ApplianceError: APL-MODEL-005 there is none, APL-MODEL-011 the statement does not verify.
+        """
+        standing = self._standing(name, version, self._indexed())
+        found: str | None = loading.verify_model(standing, self.anchor).statement.predicate["lineage"]
+        return found
 
     def check_loadable(self, name: str, version: int) -> loading.Loadable:
         """See `loading.check_loadable`; the database is compared with the log as well (APL-MODEL-013)."""
@@ -357,6 +383,5 @@ def _rival(metric: Metric, others: Sequence[ModelVersion]) -> ModelVersion | Non
 
 def _predicate(manifest: PackageManifest, *, lineage: str | None, incumbent: str | None) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(manifest)
-    kept = ("artifact_id", "name", "kind", "owner", "purpose", "slo", "staleness", "training_set", "primary_metric")
-    more = ("seed", "hardware", "environment", "code")
-    return {**{name: document[name] for name in (*kept, *more)}, "lineage": lineage, "incumbent": incumbent}
+    kept = ("artifact_id", "name", "kind", "owner", "purpose", "slo", "staleness", "primary_metric", "identity")
+    return {**{name: document[name] for name in kept}, "lineage": lineage, "incumbent": incumbent}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +45,7 @@ class VerifiedModel:
 
 
 class OnlineFeatures(Protocol):
-    def get_online(self, entities: list[str], at: dt.datetime, names: tuple[str, ...]) -> Vectors: ...
+    def get_online(self, entities: Sequence[str], at: dt.datetime, names: Sequence[str]) -> Vectors: ...
 
     def data_lineage(self) -> str:
         """Lineage id of the newest readings that the store holds."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from appliance.base import atomic, process
 from appliance.base.digest import hex_of
 from appliance.base.errors import ApplianceError
@@ -24,12 +26,13 @@ from appliance.base.progress import NoProgress, Progress
 from appliance.features.source import Tables
 from appliance.features.training_set import LineageWriter, TrainingSet, file_record
 from appliance.features.view import FeatureView
+from appliance.governance.package import Identity
 from appliance.observability.gpu import GpuSampler, gpu_name
 from appliance.training import codes
 from appliance.training.dataset import pin_dataset
 from appliance.training.environment import CPU_CLASS, code_digest, job_environment
 from appliance.training.job import OUTCOME, REQUEST
-from appliance.training.package import FILES, Identity
+from appliance.training.package import FILES
 from appliance.training.recipe import ClassifierRecipe, Recipe, as_json, uses_gpu
 
 KIND = "model"  # of the lineage document
@@ -159,7 +162,7 @@ def run_job_process(
     """
     atomic.remove_tree(folder)
     request = {
-        "identity": {name: getattr(identity, name) for name in identity.__dataclass_fields__},
+        "identity": msgspec.to_builtins(identity),
         "training_set": str(training_set),
         "output": str(folder),
     }
