@@ -78,16 +78,13 @@ class Trainer:
     threads: int
     timeout_s: float
 
-    def train(self, recipe: Recipe, *, progress: Progress | None = None) -> RunResult:
-        """Run `recipe` on the newest data.
+    def pin(self, recipe: Recipe) -> TrainingSet:
+        """Materialise and pin the newest data of `recipe`; the same data are the same training set.
 
         Raises:
-            ApplianceError: the gate's code (APL-TRAINING-004 to -008), APL-TRAINING-003 when the job failed, or as
-                `pin_dataset`.
+            ApplianceError: as `pin_dataset`.
         """
-        progress = progress or NoProgress()
-        progress.begin("training", 3)
-        pinned = pin_dataset(
+        return pin_dataset(
             recipe,
             tables=self.tables,
             views=self.views,
@@ -95,6 +92,19 @@ class Trainer:
             folder=self.runs_folder / "training-sets",
             site_folder=self.site_folder,
         )
+
+    def train(
+        self, recipe: Recipe, *, pinned: TrainingSet | None = None, progress: Progress | None = None
+    ) -> RunResult:
+        """Run `recipe` on the training set `pinned`, or on the newest data.
+
+        Raises:
+            ApplianceError: the gate's code (APL-TRAINING-004 to -008), APL-TRAINING-003 when the job failed, or as
+                `pin_dataset`.
+        """
+        progress = progress or NoProgress()
+        progress.begin("training", 3)
+        pinned = pinned or self.pin(recipe)
         progress.advance(1)
         identity = identity_for(recipe, pinned.digest, self.views, environment=self.environment, threads=self.threads)
         folder = self.runs_folder / f"{recipe.model}-{hex_of(identity.artifact_id)[:16]}"
