@@ -51,7 +51,7 @@ def open_atomic(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -66,7 +66,7 @@ def move(source: Path, target: Path) -> None:
     The new name is linked before the old one goes, so that two movers cannot both win.
     """
     os.link(source, target, follow_symlinks=False)
-    os.unlink(source)
+    source.unlink()
     fsync_folder(target.parent)
     if source.parent != target.parent:
         fsync_folder(source.parent)

@@ -177,7 +177,7 @@ def _run(
 
 
 def noun(name: str, help: str, commands: Sequence[click.Command]) -> click.Group:
-    """The group ``appliance NAME``, for the ``command`` of its module."""
+    """The group ``appliance NAME``, the ``group`` of its module."""
     group = click.Group(name, help=help)
     for each in commands:
         group.add_command(each)

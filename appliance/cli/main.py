@@ -39,7 +39,7 @@ NOUNS: dict[str, str] = {
 
 
 class Nouns(click.Group):
-    """A group whose members are modules ``appliance.cli.<noun>`` with a click command called ``command``."""
+    """A group whose members are modules ``appliance.cli.<noun>``, each with its ``group``."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(NOUNS)
@@ -47,7 +47,7 @@ class Nouns(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in NOUNS:
             return None
-        loaded = importlib.import_module(f"appliance.cli.{name}").command
+        loaded = importlib.import_module(f"appliance.cli.{name}").group
         assert isinstance(loaded, click.Command)
         return loaded
 

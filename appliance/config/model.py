@@ -63,9 +63,7 @@ class IngestSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 50
     trust_received_at: Annotated[
         bool,
-        Meta(
-            description="Believe the collector's stamp of when a batch was received (history import). When false, the time of the claim counts."
-        ),
+        Meta(description="Believe the collector's stamp of arrival (history import); else the claim counts."),
     ] = False
     late_after: Annotated[str, Meta(description="A reading that arrives so long after its event counts as late.")] = (
         "24h"
@@ -172,9 +170,7 @@ class TrainingSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     python: Annotated[
         str,
-        Meta(
-            description="Interpreter of the training environment; empty means .venv-training beside the installed product."
-        ),
+        Meta(description="Interpreter of the training environment; empty: .venv-training beside the product."),
     ] = ""
     timeout: Annotated[str, Meta(description="Limit of one training job.")] = "2h"
     threads: Annotated[

@@ -1,1 +1,1 @@
-"""Roles, audit records, lineage, the model registry and approvals: who did what, on what, and who allowed it."""
+"""Audit, roles, lineage, registry and approvals."""

@@ -1,0 +1,84 @@
+# The only front door, for people and for CI. `make` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+ARGS ?=
+DEMO_SITE ?= site
+PYTEST := .venv-dev/bin/python -m pytest
+
+# Packages of Debian 12 that a fresh machine may lack. Nothing is asked of apt when they are there.
+DEBIAN_RUNTIME := python3 python3-venv ca-certificates iproute2 util-linux procps
+DEBIAN_TEST := $(DEBIAN_RUNTIME) git strace openssl jq chromium
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: runtime training dev airflow
+runtime:
+	@setup/debian.sh $(DEBIAN_RUNTIME)
+	@setup/environment.sh runtime
+training: runtime
+	@setup/environment.sh training
+dev:
+	@setup/debian.sh $(DEBIAN_TEST)
+	@setup/environment.sh dev
+airflow: runtime
+	@setup/environment.sh airflow
+
+.PHONY: demo
+demo: runtime training ## Run the product's main job end to end (ARGS=--json for one JSON object)
+	@.venv/bin/appliance demo run --site $(DEMO_SITE) $(ARGS)
+
+.PHONY: test
+test: dev runtime training airflow ## Prove the project: lint, all tests, docs, benchmarks' gates, the demo
+	@setup/test.sh
+
+.PHONY: unit
+unit: dev ## Fast tests: unit, property, fault, meta
+	$(PYTEST) -n 2 tests/unit tests/property tests/fault tests/meta $(ARGS)
+
+.PHONY: integration
+integration: dev runtime training airflow ## Tests with real processes, environments and the browser
+	$(PYTEST) tests/integration $(ARGS)
+
+.PHONY: lint
+lint: dev ## Format, style, types, import contracts, shell, YAML, spelling, generated docs
+	.venv-dev/bin/ruff format --check appliance tests benchmarks docs
+	.venv-dev/bin/ruff check appliance tests benchmarks docs
+	.venv-dev/bin/mypy
+	.venv-dev/bin/lint-imports
+	.venv-dev/bin/shellcheck setup/*.sh .ci/run
+	.venv-dev/bin/yamllint --strict mkdocs.yml
+	.venv-dev/bin/codespell appliance tests docs README.md CONTRIBUTING.md SECURITY.md
+
+.PHONY: fix
+fix: dev ## Format the code and write the generated pages
+	.venv-dev/bin/ruff format appliance tests benchmarks docs
+	.venv-dev/bin/ruff check --fix appliance tests benchmarks docs
+	.venv-dev/bin/python docs/generate.py
+
+.PHONY: bench
+bench: dev training ## Run every benchmark at full size against its peer (ARGS=--small for CI sizes)
+	.venv-dev/bin/python -m benchmarks $(ARGS)
+
+.PHONY: docs
+docs: dev ## Build the documentation site into docs/_site, readable without a server
+	.venv-dev/bin/python docs/generate.py
+	.venv-dev/bin/mkdocs build --strict --quiet
+
+.PHONY: lock
+lock: ## Renew offline_wheels/*.lock from the *.in files
+	@setup/lock.sh
+
+.PHONY: offline-wheels
+offline-wheels: runtime ## Fill offline_wheels/wheels so that everything installs with no index
+	@setup/offline_wheels.sh
+
+.PHONY: proofs
+proofs: dev ## List the long proofs with the age of their evidence
+	@.venv-dev/bin/python docs/proofs.py
+
+.PHONY: clean
+clean: ## Remove environments, caches and built pages (keeps sites and wheels)
+	rm -rf .venv .venv-* docs/_site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find appliance tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

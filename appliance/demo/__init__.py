@@ -1,0 +1,1 @@
+"""The guided run and its synthetic transformer fleet; the only reader of the truth file."""

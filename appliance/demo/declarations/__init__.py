@@ -1,0 +1,1 @@
+"""Declarations of the demonstration as package data: feature views and recipes. No code."""

@@ -1,0 +1,1 @@
+"""A synthetic fleet of substation transformers with planted faults."""

@@ -1,0 +1,94 @@
+"""Role keys: who may act, and by which key their acts are known.
+
+Rules
+1. There are five roles. Each has one key, which signs audit records, moves of models and requests for certificates.
+2. Keys are made once and never overwritten; unsafe key files are refused (see `appliance.trust.keys`).
+3. A key counts when it is enrolled in the transparency log (`enrolled`), not because a file lies in a folder.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from appliance.base.canonical import parse_canonical
+from appliance.base.errors import ApplianceError
+from appliance.governance import codes
+from appliance.trust import keys
+from appliance.trust.keys import FileKeys, KeyStore, PublicKey, SigningKey
+
+ROLES = ("operator", "data-engineer", "data-scientist", "approver", "auditor")
+ENROLLMENT_MARK = b'"kind":"role-key"'
+
+
+class RoleKeys:
+    """The role keys in `folder`, or in another `store`."""
+
+    def __init__(self, folder: Path, store: KeyStore | None = None) -> None:
+        self._store = store or FileKeys(folder)
+        self._loaded: dict[str, SigningKey] = {}
+
+    def create(self, role: str) -> None:
+        """Make the key of a role.
+
+        Raises:
+            ApplianceError: APL-ROLE-001 not a role, APL-TRUST-006 it has a key, APL-BASE-002 it cannot be written.
+        """
+        self._store.create(_checked(role), "p256")
+
+    def create_all(self) -> None:
+        """Make the keys of all roles that have none."""
+        for role in ROLES:
+            if not self.holds(role):
+                self.create(role)
+
+    def holds(self, role: str) -> bool:
+        return self._store.holds(_checked(role))
+
+    def sign(self, role: str, data: bytes) -> bytes:
+        """ECDSA P-256 with SHA-256, DER.
+
+        Raises:
+            ApplianceError: APL-ROLE-001, APL-TRUST-004 others can read the key, APL-TRUST-005 it is missing.
+        """
+        return self._key(role).sign(data)
+
+    def public(self, role: str) -> PublicKey:
+        return self._key(role).public
+
+    def key_id(self, role: str) -> str:
+        """``sha256:<hex>`` of the public key."""
+        return keys.key_id(self.public(role))
+
+    def publics(self) -> dict[str, bytes]:
+        """Role -> public key (DER) of every role with a key here; what the ceremony enrolls."""
+        return {role: keys.spki(self.public(role)) for role in ROLES if self.holds(role)}
+
+    def _key(self, role: str) -> SigningKey:
+        if role not in self._loaded:
+            self._loaded[role] = self._store.load(_checked(role))
+        return self._loaded[role]
+
+
+def enrolled(entries: Iterable[bytes]) -> Mapping[str, tuple[str, PublicKey]]:
+    """Key id -> (role, key), from log entries; other entries are passed over.
+
+    Raises:
+        ApplianceError: APL-BASE-001 or APL-TRUST-005, an enrollment is malformed.
+    """
+    found: dict[str, tuple[str, PublicKey]] = {}
+    for entry in entries:
+        if ENROLLMENT_MARK not in entry:
+            continue
+        document = parse_canonical(entry)
+        if document.get("kind") == "role-key":
+            public = keys.parse_public(base64.b64decode(document["public"]))
+            found[keys.key_id(public)] = (document["role"], public)
+    return found
+
+
+def _checked(role: str) -> str:
+    if role not in ROLES:
+        raise ApplianceError(codes.ROLE_UNKNOWN, f"expected one of {', '.join(ROLES)}, got {role!r}")
+    return role

@@ -1,0 +1,1 @@
+"""When and where: the retrain pipeline, its journal, verification, and the generated Airflow DAG."""

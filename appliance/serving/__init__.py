@@ -1,0 +1,1 @@
+"""Loads packaged, signed models and answers for them; never imports training."""

@@ -1,0 +1,1 @@
+"""Keys, certificates, transparency log, signed statements and their verification. Owns all cryptography."""
