@@ -228,6 +228,16 @@ class Registry:
                 return standing
         return None
 
+    def lineage_of(self, name: str, version: int) -> str | None:
+        """Lineage id of a version's model document, from its signed statement.
+
+        Raises:
+            ApplianceError: APL-MODEL-005 there is none, APL-MODEL-011 the statement does not verify.
+        """
+        standing = self._standing(name, version, self._indexed())
+        found: str | None = loading.verify_model(standing, self.anchor).statement.predicate["lineage"]
+        return found
+
     def check_loadable(self, name: str, version: int) -> loading.Loadable:
         """See `loading.check_loadable`; the database is compared with the log as well (APL-MODEL-013)."""
         self._indexed()
@@ -357,6 +367,5 @@ def _rival(metric: Metric, others: Sequence[ModelVersion]) -> ModelVersion | Non
 
 def _predicate(manifest: PackageManifest, *, lineage: str | None, incumbent: str | None) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(manifest)
-    kept = ("artifact_id", "name", "kind", "owner", "purpose", "slo", "staleness", "training_set", "primary_metric")
-    more = ("seed", "hardware", "environment", "code")
-    return {**{name: document[name] for name in (*kept, *more)}, "lineage": lineage, "incumbent": incumbent}
+    kept = ("artifact_id", "name", "kind", "owner", "purpose", "slo", "staleness", "primary_metric", "identity")
+    return {**{name: document[name] for name in kept}, "lineage": lineage, "incumbent": incumbent}

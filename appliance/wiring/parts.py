@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from appliance.features.view import FeatureView
     from appliance.governance.audit import Audit
     from appliance.governance.lineage import Lineage
+    from appliance.governance.registry import Registry
     from appliance.governance.roles import RoleKeys
     from appliance.ingestion.sink import Sink
     from appliance.observability.alerts import Alerts
     from appliance.storage.objects import FolderStore
     from appliance.storage.tables import Lake
     from appliance.training.run import Trainer
+    from appliance.trust.anchor import Anchor
     from appliance.trust.ceremony import Enclave
     from appliance.trust.signer import Signer
     from appliance.trust.tlog import TransparencyLog
@@ -65,6 +67,26 @@ class Parts:
         from appliance.trust.signer import Signer
 
         return Signer(self.enclave, self.log, self.keys, self.clock)
+
+    @cached_property
+    def anchor(self) -> Anchor:
+        from appliance.trust.anchor import open_anchor
+
+        return open_anchor(self.site.trust)
+
+    @cached_property
+    def registry(self) -> Registry:
+        from appliance.governance.registry import Registry
+
+        return Registry(
+            folder=self.site.registry,
+            log=self.log,
+            keys=self.keys,
+            signer=self.signer,
+            audit=self.audit,
+            anchor=self.anchor,
+            clock=self.clock,
+        )
 
     @cached_property
     def lineage(self) -> Lineage:
