@@ -74,6 +74,26 @@ class Parts:
         return Signer(self.enclave, self.log, self.keys, self.clock)
 
     @cached_property
+    def anchor(self) -> Anchor:
+        from appliance.trust.anchor import open_anchor
+
+        return open_anchor(self.site.trust)
+
+    @cached_property
+    def registry(self) -> Registry:
+        from appliance.governance.registry import Registry
+
+        return Registry(
+            folder=self.site.registry,
+            log=self.log,
+            keys=self.keys,
+            signer=self.signer,
+            audit=self.audit,
+            anchor=self.anchor,
+            clock=self.clock,
+        )
+
+    @cached_property
     def lineage(self) -> Lineage:
         from appliance.governance.lineage import Lineage
 

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.base.canonical import canonical
 from appliance.base.clock import FixedClock
-from appliance.base.digest import digest_bytes
+from appliance.base.digest import digest_bytes, digest_json
 from appliance.governance.audit import Audit
 from appliance.governance.registry import ModelVersion, Registry
 from appliance.governance.roles import RoleKeys
@@ -60,25 +60,28 @@ def manifest(**changes: Any) -> dict[str, Any]:
     """A manifest that is right, with changes; an Ellipsis takes a field away."""
     metric = {"name": "roc_auc", "value": "0.80", "direction": "maximize", "holdout": HOLDOUT}
     metric.update(changes.pop("metric", {}))
+    identity = {
+        "code": digest_bytes(b"tree"),
+        "data": HOLDOUT,
+        "recipe": {"estimator": "gradient_boosting", "id": changes.pop("seed_of_id", "")},
+        "views": [{"name": "load"}],
+        "environment": digest_bytes(b"lock"),
+        "hardware": "cpu-x86-64",
+        "seed": 7,
+        "threads": 2,
+    }
     document = {
-        "artifact_id": digest_bytes(changes.pop("seed_of_id", "0.80").encode()),
+        "format": "appliance-model-package/1",
+        "artifact_id": digest_json(identity),
         "name": "thermal",
         "kind": "classifier",
         "owner": "grid-analytics",
         "purpose": "Warn of hot transformers",
-        "slo": {"latency_ms": 50, "availability": "99.9", "min_metric": "0.75"},
+        "slo": {"latency_p99_ms": "50.0", "availability_percent": "99.9", "metric": "roc_auc", "minimum": "0.75"},
         "staleness": "30d",
-        "entity": "transformer",
-        "features": ["load.mean_24h"],
-        "views": [digest_bytes(b"view")],
-        "training_set": {"digest": digest_bytes(b"rows"), "lineage": digest_bytes(b"document")},
         "primary_metric": metric,
-        "threshold": "0.41",
-        "seed": 7,
-        "hardware": "cpu-x86-64",
-        "environment": digest_bytes(b"lock"),
-        "code": digest_bytes(b"tree"),
-        "recipe": {"estimator": "gradient_boosting"},
+        "identity": identity,
+        "interface": {"inputs": ["load.mean_24h"], "threshold": "0.41"},
         **changes,
     }
     return {name: value for name, value in document.items() if value is not Ellipsis}

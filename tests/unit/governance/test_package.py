@@ -14,7 +14,7 @@ from tests.unit.governance.conftest import manifest, write_package
 
 def test_a_right_package(tmp_path: Path) -> None:
     package = load_package(write_package(tmp_path / "p"))
-    assert (package.manifest.name, package.manifest.slo.latency_ms) == ("thermal", 50)
+    assert (package.manifest.name, package.manifest.slo.latency_p99_ms) == ("thermal", "50.0")
     assert set(package.manifest.files) == {"model.onnx", "metrics.json", "model_card.md"}
 
 
@@ -30,11 +30,14 @@ def test_no_owner_slo_or_staleness(tmp_path: Path, duty: str, value: Any) -> Non
     ("changes", "message"),
     [
         ({"extra": 1}, "unknown field"),
-        ({"seed": ...}, "missing required field `seed`"),
-        ({"seed": "7"}, "Expected `int`"),
+        ({"kind": ...}, "missing required field `kind`"),
+        ({"purpose": 7}, "Expected `str`"),
+        ({"format": "appliance-model-package/9"}, "Invalid enum value"),
+        ({"identity": {}}, "missing required field"),
+        ({"artifact_id": "sha256:" + "0" * 64}, "expected artifact id sha256:"),
         ({"name": "../up"}, "matching regex"),
         ({"staleness": "soon"}, "expected a duration"),
-        ({"slo": {"latency_ms": 50}}, "missing required field `availability`"),
+        ({"slo": {"latency_p99_ms": "50"}}, "missing required field `availability_percent`"),
         ({"metric": {"value": "much"}}, "'much' is not a number"),
         ({"metric": {"value": "NaN"}}, "the metric is NaN"),
         ({"metric": {"direction": "up"}}, "Invalid enum value"),
