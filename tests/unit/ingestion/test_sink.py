@@ -154,7 +154,9 @@ def test_a_changed_format_is_alarmed_and_quarantined_and_comes_in_after_the_fix(
     site.put(
         "b.avro",
         *(record(f"tx-{each}", 2, readings(12, first=12)) for each in range(4)),
-        record("tx-4", 2, milliseconds(readings(12, first=12)), firmware="4.2.0", produced_at=to_us(START) + 6 * HOUR_US),
+        record(
+            "tx-4", 2, milliseconds(readings(12, first=12)), firmware="4.2.0", produced_at=to_us(START) + 6 * HOUR_US
+        ),
     )
     report = site.sink.run()
     assert {(alarm.code, alarm.severity, alarm.subject) for alarm in report.alarms} == {
@@ -234,5 +236,3 @@ def test_ledger_tells_what_is_missing(tmp_path):
     found = ledger.balance(site.lake)
     assert found.imbalance == 2
     assert [(line.device_id, line.imbalance) for line in found.lines] == [("tx-1", 2), ("tx-2", 0)]
-
-
