@@ -20,11 +20,12 @@ import msgspec
 from msgspec import Meta
 
 from appliance.base.canonical import parse_canonical
-from appliance.base.digest import digest_bytes, digest_file
+from appliance.base.digest import digest_bytes, digest_file, digest_json
 from appliance.base.duration import duration_us
 from appliance.base.errors import ApplianceError
 from appliance.governance import codes
 
+FORMAT = "appliance-model-package/1"
 MANIFEST = "package.json"
 MODEL = "model.onnx"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # recipes and contracts; ours have 10 kB
@@ -41,22 +42,16 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Slo(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the model promises: `availability` in percent and `min_metric` of the primary metric, as decimal text."""
+    """What the model promises to those who call it; numbers as decimal text."""
 
-    latency_ms: Annotated[int, Meta(ge=1)]
-    availability: Text
-    min_metric: Text
-
-
-class TrainingSetRef(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lineage id and content digest of the training set."""
-
-    lineage: Digest
-    digest: Digest
+    latency_p99_ms: Text
+    availability_percent: Text
+    metric: Text
+    minimum: Text
 
 
 class Metric(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The metric that decides between versions, measured on the rows with digest `holdout`."""
+    """The metric that decides between versions, measured on the held-out rows of the training set `holdout`."""
 
     name: Text
     value: Text
@@ -64,9 +59,36 @@ class Metric(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     holdout: Digest
 
 
-class PackageManifest(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """See the module's rules. `views` are digests of the declarations of the feature views."""
+class Identity(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What decides a model's bytes.
 
+    Attributes:
+        code: digest of the code that trains.
+        data: content digest of the training set.
+        recipe: resolved, every default written out.
+        views: declarations of the feature views that it reads.
+        environment: digest of the lock of the training environment.
+    """
+
+    code: Digest
+    data: Digest
+    recipe: dict[str, Any]
+    views: list[dict[str, Any]]
+    environment: Digest
+    hardware: Text
+    seed: int
+    threads: int
+
+    @property
+    def artifact_id(self) -> str:
+        return digest_json(msgspec.to_builtins(self))
+
+
+class PackageManifest(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See the module's rules. `interface` says how to call the model; lineage ids are not in a package, because they
+    hold random snapshot ids and the same inputs must give the same bytes."""
+
+    format: Literal["appliance-model-package/1"]
     artifact_id: Digest
     name: Name
     kind: Text
@@ -74,17 +96,9 @@ class PackageManifest(Part, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     purpose: Text
     slo: Slo
     staleness: Text
-    entity: Text
-    features: list[Text]
-    views: list[Digest]
-    training_set: TrainingSetRef
     primary_metric: Metric
-    threshold: Text | None
-    seed: int
-    hardware: Text
-    environment: Digest
-    code: Digest
-    recipe: dict[str, Any]
+    identity: Identity
+    interface: dict[str, Any]
     files: Annotated[dict[FileName, Digest], Meta(min_length=1)]
 
 
@@ -119,6 +133,12 @@ def parse_manifest(data: bytes, *, where: str = MANIFEST) -> PackageManifest:
         duration_us(manifest.staleness)
     except (msgspec.ValidationError, ApplianceError) as error:
         raise ApplianceError(codes.PACKAGE_INVALID, str(error), where=where) from error
+    if manifest.artifact_id != manifest.identity.artifact_id:
+        raise ApplianceError(
+            codes.PACKAGE_INVALID,
+            f"expected artifact id {manifest.identity.artifact_id} of its identity, got {manifest.artifact_id}",
+            where=where,
+        )
     metric_value(manifest.primary_metric.value)
     if MODEL not in manifest.files or MANIFEST in manifest.files:
         raise ApplianceError(codes.PACKAGE_INVALID, f"files must name {MODEL} and not {MANIFEST}", where=where)

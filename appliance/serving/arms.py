@@ -58,6 +58,7 @@ class Arms:
         self._breakers: dict[str, Breaker] = {}
         self._shadow: asyncio.Queue[tuple[Question, Target]] = asyncio.Queue(shadow_queue)
         self._workers: list[asyncio.Task[None]] = []
+        self._copies_open = 0
 
     async def start(self) -> None:
         await self._upstream.start()
@@ -74,8 +75,8 @@ class Arms:
 
     @property
     def shadow_waiting(self) -> int:
-        """Copies that the shadow has not answered yet."""
-        return self._shadow.qsize()
+        """Copies that the shadow has not answered yet, waiting or under way."""
+        return self._copies_open
 
     async def answer(self, question: Question, route: Route) -> Prediction:
         """Never raises for a failing model; OSError when the prediction cannot be written down."""
@@ -98,6 +99,7 @@ class Arms:
         if candidate is not None and candidate.mode == "shadow":
             try:
                 self._shadow.put_nowait((question, candidate.target))
+                self._copies_open += 1
             except asyncio.QueueFull:
                 self._meter.shadow_dropped(question.model)
         return prediction
@@ -152,4 +154,5 @@ class Arms:
             except OSError:
                 self._meter.failed(question.model, "shadow")  # the disk is full; the live arm reports it to its client
             finally:
+                self._copies_open -= 1
                 self._shadow.task_done()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from appliance.trust import ceremony, log_check, notes, signer, sigstore_offline, trust_config
 from appliance.trust.sigstore_offline import VerifiedStatement
-from appliance.trust.tiles import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +24,13 @@ class Anchor:
     def site_name(self) -> str:
         return ceremony.site_of(self.log_key.origin)
 
-    def tree(self) -> Tree:
-        """The published tree of the log.
+    def entries(self) -> list[bytes]:
+        """All entries of the log, verified against its checkpoint.
 
         Raises:
-            ApplianceError: APL-TRUST-002 or -003.
+            ApplianceError: APL-TRUST-002 or -003, naming the file.
         """
-        return log_check.open_log(self.folder / "log", self.log_key)[1]
+        return log_check.verified_entries(self.folder / "log", self.log_key)
 
     def bundle(self, statement_digest: str) -> bytes:
         """The signed statement with this digest; unverified.
