@@ -236,3 +236,25 @@ def test_ledger_tells_what_is_missing(tmp_path):
     found = ledger.balance(site.lake)
     assert found.imbalance == 2
     assert [(line.device_id, line.imbalance) for line in found.lines] == [("tx-1", 2), ("tx-2", 0)]
+
+
+def test_reparse_killed_between_its_commits_balances_and_is_finished_by_the_next(tmp_path, monkeypatch):
+    site = SmallSite(tmp_path)
+    site.put("a.avro", record("tx-1", 1, milliseconds(readings(6)), firmware="2.0"), record("tx-2", 1, readings(3)))
+    site.sink.run()
+    (site.declarations / "decoders.toml").write_text('[[decoder]]\nfirmware = "2.0"\nevent_time_unit = "ms"\n')
+
+    def dies(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(site.lake, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        site.quarantine.reparse()
+    again = SmallSite(tmp_path)
+    assert len(again.rows("silver.readings")) == 9
+    assert again.codes() == {"EVENT_TIME": 6}  # in both for a moment
+    between = ledger.balance(again.lake)
+    assert (between.came_in, between.accepted, between.quarantined, between.imbalance) == (9, 9, 0, 0)
+    assert again.quarantine.reparse().accepted == 0
+    assert again.codes() == {}
+    again.check_nothing_lost_or_doubled()
