@@ -141,6 +141,20 @@ def test_expiry_keeps_head_rows_properties_and_data_files(lake, tmp_path):
         expire(lake, NAME, keep=0)
 
 
+@pytest.mark.parametrize("keep", [1, 2, 3, 5, 8])
+def test_expiry_removes_what_no_kept_snapshot_uses_and_nothing_else(lake, tmp_path, keep):
+    for number in range(4):
+        lake.append(NAME, rows(f"a{number}"), expected=lake.head(NAME), **EMPTY)
+        lake.replace(NAME, rows(f"b{number}"), expected=lake.head(NAME), remove=f"name = 'a{number}'", **EMPTY)
+    expire(lake, NAME, keep=keep)
+    table = lake.table(NAME)
+    used = {snapshot.manifest_list for snapshot in table.snapshots()}
+    used |= {each.manifest_path for snapshot in table.snapshots() for each in snapshot.manifests(table.io)}
+    left = {path.name for path in (tmp_path / "lake/silver/things/metadata").glob("*.avro")}
+    assert left == {each.rsplit("/", 1)[1] for each in used}
+    assert names(lake) == [f"b{number}" for number in range(4)]
+
+
 def test_lineage_chain_outlives_expired_snapshots(lake, tmp_path):
     for number in range(6):
         lake.append(NAME, rows(str(number)), expected=lake.head(NAME), **EMPTY)
