@@ -127,7 +127,7 @@ def guided_run(guide: Guide, options: DemoOptions) -> Summary:
     books = guide.call("ingest", "ledger", role="data-engineer")
 
     guide.chapter("4. Serving starts before there is a model: the gateway abstains, and records")
-    guide.call("feature", "backfill", role="data-engineer")
+    guide.call("feature", "materialize", role="data-engineer")
     started_services = guide.call("serve", "start", "--model", MODEL, role="operator")
     port = next(each["port"] for each in started_services["processes"] if each["name"] == "gateway")
     asked = send(port, MODEL, client_requests(truth, options.devices, options.requests, options.seed), guide.progress)

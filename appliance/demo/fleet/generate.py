@@ -148,12 +148,13 @@ def _deliveries(
     stuck = _StuckSensors(plan, random)
     ambient_noise = random.normal(0.0, 0.2, options.devices)
     next_lab_slot = random.integers(0, 7 * SLOTS_PER_DAY, options.devices)
+    sampled: set[tuple[int, int]] = set()
     held: list[_Held] = []
     for number, period in enumerate(simulate(plan)):
         fresh = _encode_period(plan, period, sequence, random, ambient_noise, stuck, tally)
         sequence += 1
         labels += _labels_of(plan, period, random, tally)
-        held += _lab_results(plan, period, number, sequence, next_lab_slot, random)
+        held += _lab_results(plan, period, number, sequence, next_lab_slot, sampled, random)
         keep = np.ones(len(fresh), dtype=bool)
         if options.faults and number + 16 < options.periods:
             fate = random.random(len(fresh))
@@ -306,7 +307,13 @@ def _labels_of(
 
 
 def _lab_results(
-    plan: FleetPlan, period: Period, number: int, sequence: Ints, next_lab_slot: Ints, random: np.random.Generator
+    plan: FleetPlan,
+    period: Period,
+    number: int,
+    sequence: Ints,
+    next_lab_slot: Ints,
+    sampled: set[tuple[int, int]],
+    random: np.random.Generator,
 ) -> list[_Held]:
     """Oil samples: weekly per device, and one on the morning of each incident; analysed within 3 to 10 days."""
     samples = [
@@ -317,6 +324,9 @@ def _lab_results(
     samples += [(device, max(0, slot - SLOTS_PER_DAY // 2), 3.0) for device, slot in period.incidents]
     held = []
     for device, slot, factor in samples:
+        if (device, slot) in sampled:  # one sample per device and instant
+            continue
+        sampled.add((device, slot))
         milliseconds = int(plan.switch_slot[device] <= period.first_slot)
         at_us = to_us(plan.options.start) + slot * INTERVAL_US
         held.append(
