@@ -74,7 +74,9 @@ def train_forecaster(
     metrics["gates"] = {"closed": dict(sorted(closed.items())), "passed": not closed}
     steps = np.arange(recipe.split.train, dtype=np.int64)
     reference = {
-        name: numeric_reference(table[name].to_numpy()[: recipe.split.train], steps // BLOCK_STEPS).as_json()
+        name: numeric_reference(
+            table[name].to_numpy()[: recipe.split.train], np.zeros_like(steps), steps // BLOCK_STEPS
+        ).as_json()
         for name in recipe.series.channels
     }
     content = Content(
