@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, kolmogorov, ndtr
+from scipy.special import chdtrc, kolmogorov, stdtr
 
 Ints = NDArray[np.int64]
 LEAST_EXPECTED = 5.0  # cells of a chi-squared test with fewer expected rows are pooled
@@ -118,7 +118,9 @@ def shift_p_value(reference: Spread, current: Spread) -> float:
     variance += reference.entity_sd**2 * (1 / max(reference.entities, 1) + 1 / max(current.entities, 1))
     if variance <= 0:
         return 1.0 if reference.mean == current.mean else 0.0
-    return float(2 * ndtr(-abs(current.mean - reference.mean) / math.sqrt(variance)))
+    # The spread is known from few independent blocks: Student's t, not the normal distribution.
+    freedom = max(1.0, reference.blocks / reference.memory - 1.0)
+    return float(2 * stdtr(freedom, -abs(current.mean - reference.mean) / math.sqrt(variance)))
 
 
 def effective_rows(ranks: NDArray[np.float64], entity: Ints, block: Ints, *, memory: float) -> float:
