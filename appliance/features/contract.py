@@ -102,28 +102,28 @@ def judge(
     wrong_unit: NDArray[np.bool_] | None = None,
 ) -> Judged:
     """Apply the contracts; all arrays of shape (rows, features), an age of NaN is not checked."""
-    result = np.array(values, dtype=np.float64)
-    states = np.zeros(values.shape, np.uint8)
-    reasons = np.zeros(values.shape, np.uint8)
-    nothing = np.zeros(len(values), np.bool_)
-    for column, contract in enumerate(contracts):
-        value, age = values[:, column], ages_s[:, column]
-        bad_type = nothing if wrong_type is None else wrong_type[:, column]
-        if contract.type == "int":
-            bad_type = bad_type | (np.isfinite(value) & (value != np.floor(value)))
+    nothing = np.zeros(values.shape, np.bool_)
+    whole = np.array([contract.type == "int" for contract in contracts], np.bool_)
+    low = np.array([contract.low for contract in contracts], np.float64)
+    high = np.array([contract.high for contract in contracts], np.float64)
+    oldest = np.array([contract.max_age_s for contract in contracts], np.float64)
+    finite = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
         failed = (
-            null[:, column],
-            ~np.isfinite(value),
-            bad_type,
-            nothing if wrong_unit is None else wrong_unit[:, column],
-            ~((value >= contract.low) & (value <= contract.high)),
-            age > contract.max_age_s,  # NaN compares false: an empty count has no age
+            null,
+            ~finite,
+            (nothing if wrong_type is None else wrong_type) | (whole & finite & (values != np.floor(values))),
+            nothing if wrong_unit is None else wrong_unit,
+            ~((values >= low) & (values <= high)),
+            ages_s > oldest,  # NaN compares false: an empty count has no age
         )
-        reason = np.select(failed, range(1, 7), 0).astype(np.uint8)
-        state = np.array((0, *contract.policies), np.uint8)[reason]
-        result[state == 1, column] = contract.default
-        result[state >= 2, column] = math.nan
-        states[:, column], reasons[:, column] = state, reason
+    reasons = np.zeros(values.shape, np.uint8)
+    for reason in range(len(failed), 0, -1):  # backwards, so that the first failed check has the last word
+        reasons[failed[reason - 1]] = reason
+    policies = np.array([(0, *contract.policies) for contract in contracts], np.uint8).reshape(-1, len(REASONS))
+    states = policies[np.arange(len(contracts)), reasons]
+    defaults = np.array([contract.default for contract in contracts], np.float64)
+    result = np.where(states == 0, values, np.where(states == 1, defaults, math.nan))
     return Judged(values=result, states=states, reasons=reasons)
 
 

@@ -42,11 +42,17 @@ class OnlineStore:
         self._folder = folder
         self._local = threading.local()
 
-    def state(self) -> dict[str, str]:
-        """What the last `write` left: slots, files, through_us, floors. Empty when there was none."""
+    def state(self, *keys: str) -> dict[str, str]:
+        """What the last `write` left (slots, files, through_us, oldest_us), all or `keys`; empty before the first."""
         if not (self._folder / FILE_NAME).is_file():
             return {}
-        return dict(self._connection().execute("SELECT key, value FROM state"))
+        query = "SELECT key, value FROM state"
+        if keys:
+            query += f" WHERE key IN ({', '.join('?' * len(keys))})"
+        try:
+            return dict(self._connection().execute(query, keys))
+        except sqlite3.OperationalError:  # a first write that was cut off left a file without tables
+            return {}
 
     def read(self, entities: Sequence[str], slot_count: int) -> Readings:
         """The kept readings of `entities` (each once); one without any has empty groups."""

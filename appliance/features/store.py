@@ -96,6 +96,8 @@ class FeatureStore:
         every = tuple(feature for view in views for feature in view.features)
         self._slots = tuple(sorted({slot for feature in every for slot in feature.slots}))
         self._plan = plan_features(every, self._slots)
+        self._key = online.slots_key(f"{slot.key}/{slot.unit}/{self._plan.reach_us(slot)}" for slot in self._slots)
+        self._plans: dict[tuple[str, ...], Plan] = {}
 
     def get_historical(
         self,
@@ -127,9 +129,9 @@ class FeatureStore:
         Raises:
             ApplianceError: APL-FEATURES-005 or -009, or as `select_features`.
         """
-        plan = plan_features(select_features(self.views, names), self._slots)
+        plan = self._plan_of(tuple(names))
         at_us = to_us(at)
-        online.check_reach(self._online.state(), self._slots_key(), at_us)
+        online.check_reach(self._online.state("slots", "oldest_us"), self._key, at_us)
         distinct = sorted(set(entities))
         readings = self._online.read(distinct, len(self._slots))
         spine = pa.table(
@@ -149,7 +151,7 @@ class FeatureStore:
         data = next((commit.lineage_id for table in tables for commit in reversed(self._lake.commits(table))), "")
         current = {f"{table}|{file.path}": file.path for table in tables for file in self._lake.files(table)}
         taken = set(state.get("files", "").splitlines())
-        anew = state.get("slots") != self._slots_key() or not taken <= current.keys()
+        anew = state.get("slots") != self._key or not taken <= current.keys()
         fresh = sorted(current.keys() - (set() if anew else taken))
         if not fresh and not anew:
             return Materialized(entities=0, files=0, anew=False, through_us=int(state["through_us"]))
@@ -165,7 +167,7 @@ class FeatureStore:
             len(self._slots),
             anew=anew,
             state={
-                "slots": self._slots_key(),
+                "slots": self._key,
                 "data": data,
                 "files": "\n".join(sorted(current)),
                 "through_us": str(through_us),
@@ -183,8 +185,10 @@ class FeatureStore:
 
         return read_slots(self._slots, scan)
 
-    def _slots_key(self) -> str:
-        return online.slots_key(f"{slot.key}/{slot.unit}/{self._plan.reach_us(slot)}" for slot in self._slots)
+    def _plan_of(self, names: tuple[str, ...]) -> Plan:
+        if names not in self._plans:
+            self._plans[names] = plan_features(select_features(self.views, names), self._slots)
+        return self._plans[names]
 
 
 def compute_vectors(plan: Plan, readings: Readings, spine: pa.Table) -> Vectors:

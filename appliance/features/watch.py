@@ -70,6 +70,10 @@ class Watch:
         steps = max(1, -(-self.window_rows // max(1, len(readings.entities))))
         last = (newest - offset_us) // every_us * every_us + offset_us
         instants = last - np.arange(steps, dtype=np.int64)[::-1] * every_us
+        # Windows that begin before the first reading would be short for a reason that is not drift.
+        reach_us = max(plan.reach_us(slot) for slot in plan.slots)
+        instants = instants[instants >= int(readings.event.min(initial=newest)) + reach_us]
+        steps = len(instants)
         entity = np.repeat(np.arange(len(readings.entities)), steps)
         at_us = np.tile(instants, len(readings.entities))
         spine = pa.table(
@@ -79,7 +83,7 @@ class Watch:
             }
         )
         vectors = compute_vectors(plan, readings, spine)
-        day = (at_us - instants[0]) // DAY_US
+        day = (at_us - (last - steps * every_us)) // DAY_US
         findings = [
             compare_numbers(
                 name,
@@ -91,7 +95,7 @@ class Watch:
             )
             for index, name in enumerate(plan.names)
         ]
-        findings += self._codes(reference["codes"], plan.slots[0], int(instants[0]) - every_us)
+        findings += self._codes(reference["codes"], plan.slots[0], last - steps * every_us)
         findings += self._scores(reference["scores"], recipe["model"])
         return report(findings, self.limits)
 

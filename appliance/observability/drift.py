@@ -8,8 +8,7 @@ Rules
 3. An alarm needs both: an effect size at its limit, *and* significance after Benjamini-Hochberg over all columns of
    the report. At millions of rows every p-value is 0, so p alone never alarms; on few rows every effect is large, so
    effect alone never does.
-4. Rows of one device, and rows of one day, are not independent. p-values use the effective number of rows, from the
-   intraclass correlation within entities and within time blocks (Kish's design effect, one term for each).
+4. Rows of one device, and rows of neighbouring days, are not independent; p-values admit that (`significance`).
 5. Pure: no table is read, no file written. References travel as JSON of ints and decimal text.
 
 Source of the PSI limits 0.1 and 0.25: Siddiqi, Credit Risk Scorecards (2006), section 8.
@@ -37,15 +36,18 @@ from appliance.observability.histogram import (
     unpack_counts,
 )
 from appliance.observability.significance import (
+    Spread,
     benjamini_hochberg,
     chi_squared_p_value,
     effective_codes,
     effective_rows,
     ks_p_value,
+    shift_p_value,
+    spread,
 )
 
 Ints = NDArray[np.int64]
-LEAST_EFFECTIVE_ROWS = 8.0  # below it nothing can be told from chance
+LEAST_ROWS = 50  # below it nothing can be told from chance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +63,11 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class NumericReference:
-    """What a numeric column looked like in training. `effective_rows` admits dependence (rule 4)."""
+    """What a numeric column looked like in training. `effective_rows` and `spread` admit dependence (rule 4)."""
 
     histogram: Histogram
     effective_rows: float
+    spread: Spread
 
     def as_json(self) -> dict[str, Any]:
         coarse = self.histogram.counts.reshape(64, -1).sum(axis=1)
@@ -74,6 +77,7 @@ class NumericReference:
             "rows": self.histogram.rows,
             "missing": self.histogram.missing,
             "effective_rows": f"{self.effective_rows:.3f}",
+            "spread": self.spread.as_json(),
             "counts": pack_counts(self.histogram.counts),
             "coarse": coarse.tolist(),
         }
@@ -87,7 +91,11 @@ class NumericReference:
             counts=unpack_counts(document["counts"]),
             missing=int(document["missing"]),
         )
-        return NumericReference(histogram=histogram, effective_rows=float(document["effective_rows"]))
+        return NumericReference(
+            histogram=histogram,
+            effective_rows=float(document["effective_rows"]),
+            spread=Spread.from_json(document["spread"]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +150,14 @@ class DriftReport:
         return tuple(finding for finding in self.findings if finding.state == "alarm")
 
 
-def numeric_reference(values: NDArray[np.float64], *clusters: Ints) -> NumericReference:
-    """The reference of training values (N,); `clusters` are entity and time block of each row."""
+def numeric_reference(values: NDArray[np.float64], entity: Ints, block: Ints) -> NumericReference:
+    """The reference of training values (N,); `entity` and time `block` of each row are small integers."""
     low, high = grid_of(values)
     counted = histogram(values, low=low, high=high)
-    return NumericReference(histogram=counted, effective_rows=_effective_numbers(counted, values, *clusters))
+    known = np.isfinite(values)
+    measured = spread(values[known], entity[known], block[known])
+    effective = effective_rows(ranks_on(counted, values), entity[known], block[known], memory=measured.memory)
+    return NumericReference(histogram=counted, effective_rows=effective, spread=measured)
 
 
 def category_reference(codes: pa.Array | pa.ChunkedArray, *clusters: Ints) -> CategoryReference:
@@ -155,14 +166,27 @@ def category_reference(codes: pa.Array | pa.ChunkedArray, *clusters: Ints) -> Ca
 
 
 def compare_numbers(
-    column: str, reference: NumericReference, values: NDArray[np.float64], *clusters: Ints, limits: Limits
+    column: str,
+    reference: NumericReference,
+    values: NDArray[np.float64],
+    entity: Ints,
+    block: Ints,
+    *,
+    limits: Limits,
 ) -> Finding:
     """One numeric column against its reference; `significant` is set by `report`."""
-    current = histogram(values, low=reference.histogram.low, high=reference.histogram.high)
-    effective = _effective_numbers(current, values, *clusters)
-    distance, error = ks_distance(reference.histogram, current)
-    index = psi(reference.histogram, current)
-    enough = min(effective, reference.effective_rows) >= LEAST_EFFECTIVE_ROWS
+    counted = reference.histogram
+    current = histogram(values, low=counted.low, high=counted.high)
+    distance, error = ks_distance(counted, current)
+    index = psi(counted, current)
+    known = np.isfinite(values)
+    measured = spread(np.clip(values[known], counted.low, counted.high), entity[known], block[known])
+    effective = effective_rows(ranks_on(current, values), entity[known], block[known], memory=reference.spread.memory)
+    p_values = (
+        ks_p_value(distance, reference.effective_rows, effective),
+        shift_p_value(reference.spread, measured),
+    )
+    enough = min(current.rows, counted.rows) >= LEAST_ROWS
     large = index >= limits.psi and distance >= limits.ks
     return Finding(
         column=column,
@@ -173,7 +197,7 @@ def compare_numbers(
         effect=index,
         distance=distance,
         ks_error=error,
-        p_value=ks_p_value(distance, reference.effective_rows, effective) if enough else 1.0,
+        p_value=min(1.0, 2 * min(p_values)) if enough else 1.0,
         significant=False,
         state="ok" if enough else "too few rows",
         reason=f"PSI {index:.3f}, distance {distance:.3f}" if large else "",
@@ -246,8 +270,3 @@ def _effective_codes(codes: pa.Array | pa.ChunkedArray, *clusters: Ints) -> floa
     valid = whole.is_valid().to_numpy(zero_copy_only=False)
     index = whole.drop_null().dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return effective_codes(index, *(cluster[valid] for cluster in clusters))
-
-
-def _effective_numbers(counted: Histogram, values: NDArray[np.float64], *clusters: Ints) -> float:
-    known = np.isfinite(values)
-    return effective_rows(ranks_on(counted, values), *(cluster[known] for cluster in clusters))

@@ -66,7 +66,7 @@ def train_forecaster(
     """Make the package content; the second result names every gate that closed, with the reason."""
     scaled = standardise(recipe, table)
     maps = {horizon: _fit(recipe, scaled, horizon, identity.threads, gpu) for horizon in recipe.horizons}
-    onnx = _export(recipe, scaled, maps)
+    onnx = export_maps(recipe, scaled, maps)
     errors = measure_errors(recipe, scaled, maps, onnx)
     metrics = _metrics(recipe, maps, errors)
     rivals = _rivals(recipe, scaled, errors)
@@ -75,7 +75,9 @@ def train_forecaster(
     metrics["gates"] = {"closed": dict(sorted(closed.items())), "passed": not closed}
     steps = np.arange(recipe.split.train, dtype=np.int64)
     reference = {
-        name: numeric_reference(table[name].to_numpy()[: recipe.split.train], steps // BLOCK_STEPS).as_json()
+        name: numeric_reference(
+            table[name].to_numpy()[: recipe.split.train], np.zeros_like(steps), steps // BLOCK_STEPS
+        ).as_json()
         for name in recipe.series.channels
     }
     content = Content(
@@ -201,7 +203,7 @@ def _fit(recipe: ForecastRecipe, scaled: Scaled, horizon: int, threads: int, gpu
     return LinearMap(weight=weight, bias=bias, strength=float("nan"))
 
 
-def _export(recipe: ForecastRecipe, scaled: Scaled, maps: dict[int, LinearMap]) -> bytes:
+def export_maps(recipe: ForecastRecipe, scaled: Scaled, maps: dict[int, LinearMap]) -> bytes:
     # The scale cancels in a linear map of differences; only the bias must be put back into units.
     return forecast_graph(
         recipe.lookback,
@@ -214,7 +216,7 @@ def _rivals(recipe: ForecastRecipe, scaled: Scaled, errors: dict[int, Errors]) -
     if recipe.gates.beat == "repeat_last":
         return {horizon: found.repeat_last_mse for horizon, found in errors.items()}
     maps = {horizon: fit_ridge(recipe, scaled, horizon, RIDGE_STRENGTHS) for horizon in recipe.horizons}
-    rivals = measure_errors(recipe, scaled, maps, _export(recipe, scaled, maps))
+    rivals = measure_errors(recipe, scaled, maps, export_maps(recipe, scaled, maps))
     return {horizon: found.mse.value for horizon, found in rivals.items()}
 
 

@@ -6,7 +6,7 @@ Rules
 2. Planted faults: records late by 1 to 5 days, records delivered one period after their successor, records sent
    twice, a new firmware that sends milliseconds, degrees Fahrenheit, a sensor that stands still for 3 days, impossible
    values, an unknown measure code. Laboratory results (`dga_tdcg`) carry the time of the sample and arrive days later;
-   a sample is back-dated to the morning of each incident, so a model that ignores arrival sees the future.
+   a sample is dated 23 hours before each incident, so a model that ignores arrival sees the future.
 3. The truth file counts every fault in readings. Nothing but `appliance.demo` reads it.
 """
 
@@ -315,13 +315,13 @@ def _lab_results(
     sampled: set[tuple[int, int]],
     random: np.random.Generator,
 ) -> list[_Held]:
-    """Oil samples: weekly per device, and one on the morning of each incident; analysed within 3 to 10 days."""
+    """Oil samples: weekly per device, and one dated 23 hours before each incident; analysed within 3 to 10 days."""
     samples = [
         (int(device), int(next_lab_slot[device]), 1.0) for device in np.flatnonzero(next_lab_slot < period.first_slot)
     ]
     for device, slot, _ in samples:
         next_lab_slot[device] = slot + 7 * SLOTS_PER_DAY
-    samples += [(device, max(0, slot - SLOTS_PER_DAY // 2), 3.0) for device, slot in period.incidents]
+    samples += [(device, max(0, slot - SLOTS_PER_DAY + 4), 6.0) for device, slot in period.incidents]
     held = []
     for device, slot, factor in samples:
         if (device, slot) in sampled:  # one sample per device and instant

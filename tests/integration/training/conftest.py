@@ -1,0 +1,67 @@
+"""A site with data, and a trainer that uses the installed training environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from appliance.demo import declarations
+from appliance.features.view import load_views
+from appliance.governance.lineage import Lineage
+from appliance.training.environment import default_python
+from appliance.training.recipe import load_recipes
+from appliance.training.reproduce import Reproducer
+from appliance.training.run import Trainer
+from tests.synthetic import INSTANT, EntryList, MemoryLake, make_fleet
+
+FOLDER = Path(declarations.__path__[0])
+LOCK = "sha256:" + "1" * 64
+ETT = Path(os.environ.get("APPLIANCE_ETT") or Path(__file__).parents[2] / "data" / "ett" / "ETTh1.csv")
+
+
+@pytest.fixture(scope="session")
+def training_python():
+    python = Path(os.environ.get("APPLIANCE_TRAINING_PYTHON") or default_python())
+    if not python.is_file():
+        pytest.skip(f"the training environment is not installed: {python}; run make training")
+    return python
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, training_python):
+    folder = tmp_path_factory.mktemp("site")
+    lake = MemoryLake(folder)
+    fleet = make_fleet(devices=40, days=60)
+    lake.append("silver.readings", fleet.readings)
+    lake.append("labels.incidents", fleet.incidents)
+    if ETT.is_file():
+        series = pa.csv.read_csv(ETT)
+        at = series["date"].cast(pa.timestamp("us")).cast(INSTANT)
+        series = series.drop(["date"]).append_column("event_time", at).append_column("arrived_at", at)
+        lake.append("silver.ett", series)
+    lineage = Lineage(folder / "lineage", EntryList())
+    common = {
+        "tables": lake,
+        "lineage": lineage,
+        "python": training_python,
+        "environment": LOCK,
+        "site_folder": folder,
+        "timeout_s": 300,
+    }
+    return SimpleNamespace(
+        folder=folder,
+        lineage=lineage,
+        recipes={recipe.model: recipe for recipe in load_recipes(FOLDER / "recipes")},
+        trainer=Trainer(views=load_views(FOLDER / "features"), runs_folder=folder / "runs", threads=2, **common),
+        reproducer=Reproducer(**common),
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(site):
+    return site.trainer.train(site.recipes["incident_risk"])
