@@ -208,6 +208,22 @@ class Registry:
         """
         return self._version(self._standing(name, version, self._indexed()))
 
+    def find(self, text: str) -> ModelVersion:
+        """``name/version``, or ``name`` for its live version, else its newest.
+
+        Raises:
+            ApplianceError: APL-MODEL-005.
+        """
+        name, slash, version = text.partition("/")
+        if slash:
+            if not version.isdecimal():
+                raise ApplianceError(codes.MODEL_UNKNOWN, f"expected name/version, got {text!r}")
+            return self.get(name, int(version))
+        found = self.live(name) or next(reversed(self.list(name)), None)
+        if found is None:
+            raise ApplianceError(codes.MODEL_UNKNOWN, f"there is no {name}")
+        return found
+
     def list(self, name: str | None = None) -> Sequence[ModelVersion]:
         """All versions (of a name), oldest first."""
         history = self._indexed()

@@ -14,7 +14,10 @@ from pathlib import Path
 from appliance.base import process
 from appliance.config.site import Site
 
-SERVICE = '"""The prediction service of this Bento."""\n\nfrom appliance.serving.service import Model\n\n__all__ = ["Model"]\n'
+SERVICE = """from appliance.serving.service import Model
+
+__all__ = ["Model"]
+"""
 BUILD = """
 import sys, bentoml
 tag, folder = sys.argv[1:]

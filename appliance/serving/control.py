@@ -22,7 +22,7 @@ def rotate(port: int, token: str) -> int:
         f"http://127.0.0.1:{port}/-/rotate", data=b"", headers={"authorization": f"Bearer {token}"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
             waiting: int = json.loads(response.read())["shadow_waiting"]
             return waiting
     except (urllib.error.URLError, OSError) as error:

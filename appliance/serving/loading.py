@@ -41,7 +41,7 @@ def load_model_app(*, site_folder: Path, name: str, version: int, package: Path)
             raise ApplianceError(
                 codes.MODEL_REFUSED, f"the view {view['name']} was declared otherwise when the model was trained"
             )
-    return ModelApp(Scorer(read_verified(loadable, package), parts.features))
+    return ModelApp(Scorer(read_verified(loadable, package), parts.feature_store))
 
 
 def read_verified(loadable: Loadable, package: Path) -> VerifiedModel:

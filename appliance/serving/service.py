@@ -32,7 +32,7 @@ _hosted = _Hosted()
 
 
 @bentoml.service(name="model", workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}})
-@bentoml.asgi_app(_hosted, path="/")  # type: ignore[arg-type]
+@bentoml.asgi_app(_hosted, path="/")
 class Model:
     """One verified model behind the gateway."""
 

@@ -61,8 +61,8 @@ STUCK_DAYS = 3
 class Truth:
     """What was planted. Counts are readings unless the name says otherwise.
 
-    `late` counts readings in microseconds that arrive over a day after their event, laboratory results included; `devices_ms`
-    names the devices whose firmware changed.
+    `late` counts readings in microseconds that arrive over a day after their event, laboratory results included;
+    `devices_ms` names the devices whose firmware changed.
     """
 
     seed: int
