@@ -9,8 +9,8 @@ Rules
 1. `Audit.begin` returns only when the record of the intent is durable. If it cannot be written it raises
    APL-AUDIT-001, and the caller must not act.
 2. `seq` counts from 0 without gaps; `previous` is the digest of the audit record before (null for the first).
-3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled in the log
-   for that role, before the record.
+3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled for
+   that role (see `appliance.governance.roles`).
 4. An outcome names its intent by log index and is signed by the same key. An intent without an outcome means that the
    program died.
 5. Arguments are text and bounded: a long value is replaced by its length and digest, too many by a count.
@@ -226,13 +226,11 @@ def parse_record(entry: bytes, index: int) -> Record | None:
 
 def check_entries(tree: Tree, where: str) -> AuditCheck:
     """Verify all records of a log whose files are known to be right."""
-    known: dict[str, tuple[str, keys.PublicKey]] = {}
+    known = roles.enrolled(tree.entries())
     previous: Record | None = None
     open_intents: dict[int, Mapping[str, Any]] = {}
     count = 0
     for index, entry in enumerate(tree.entries()):
-        if roles.ENROLLMENT_MARK in entry:
-            known.update(roles.enrolled([entry]))
         record = parse_record(entry, index)
         if record is None:
             continue
