@@ -107,11 +107,20 @@ class Registry:
             self._check_new(made, history, incumbent)
             version = 1 + max((standing.version for standing in history.of(name)), default=0)
             store_package(self.folder, made, version)
+            files = statements.model_signing(
+                name=f"{name}-{version}", files={**made.manifest.files, MANIFEST: made.digest}
+            )
+            self.signer.sign(files, intent.role)
             statement = statements.model(
                 name=f"{name}/{version}",
                 package_digest=made.digest,
                 files=made.manifest.files,
-                predicate=_predicate(made.manifest, lineage=lineage, incumbent=incumbent),
+                predicate={
+                    **_predicate(made.manifest),
+                    "lineage": lineage,
+                    "incumbent": incumbent,
+                    "model_signing": digest_bytes(files),
+                },
             )
             self.signer.sign(statement, intent.role)
             move = self._move(
@@ -381,7 +390,7 @@ def _rival(metric: Metric, others: Sequence[ModelVersion]) -> ModelVersion | Non
     return best
 
 
-def _predicate(manifest: PackageManifest, *, lineage: str | None, incumbent: str | None) -> dict[str, Any]:
+def _predicate(manifest: PackageManifest) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(manifest)
     kept = ("artifact_id", "name", "kind", "owner", "purpose", "slo", "staleness", "primary_metric", "identity")
-    return {**{name: document[name] for name in kept}, "lineage": lineage, "incumbent": incumbent}
+    return {name: document[name] for name in kept}
