@@ -9,8 +9,7 @@ Rules
    happened; a crash before it leaves an unused folder or statement, a crash after it is caught up from the log.
 4. The database may be deleted: it is rebuilt from the log and the packages. When a row disagrees with a move that it
    has taken in, somebody changed it by hand: APL-MODEL-013.
-5. A candidate must beat the live version, or else the best version that is not retired, where both were measured by
-   the same metric on the same holdout; equal is not better.
+5. A candidate must be better than what is there: `appliance.governance.candidates`.
 """
 
 from __future__ import annotations
@@ -30,13 +29,11 @@ from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.governance import approvals, codes, loading, stages
 from appliance.governance.audit import Audit, Intent
+from appliance.governance.candidates import Rival, check_better
 from appliance.governance.package import (
     MANIFEST,
-    Metric,
     Package,
     PackageManifest,
-    is_better,
-    is_comparable,
     load_package,
     parse_manifest,
 )
@@ -330,16 +327,8 @@ class Registry:
                 raise ApplianceError(
                     codes.ALREADY_REGISTERED, f"{other.id} has artifact id {made.manifest.artifact_id}"
                 )
-        metric = made.manifest.primary_metric
-        rival = _rival(metric, [other for other in others if other.stage != "retired"])
-        bar: tuple[str, Metric] | None = (rival.id, rival.manifest.primary_metric) if rival else None
-        if incumbent is not None:
-            bar = ("the live version", msgspec.structs.replace(metric, value=incumbent))
-        if bar is not None and not is_better(metric, bar[1]):
-            raise ApplianceError(
-                codes.NOT_BETTER,
-                f"{metric.name} {metric.value} against {bar[1].value} of {bar[0]} ({metric.direction}, same holdout)",
-            )
+        rivals = [Rival(id=each.id, stage=each.stage, metric=each.manifest.primary_metric) for each in others]
+        check_better(made.manifest.primary_metric, rivals, incumbent)
 
     def _step(
         self, intent: Intent, standing: Standing, to: Stage, *, statement: str | None = None, reason: str = ""
@@ -375,19 +364,6 @@ class Registry:
             _log.warning("registry index not updated", extra={"reason": str(error)})
             history = self._history()
         return self._version(self._standing(name, version, history))
-
-
-def _rival(metric: Metric, others: Sequence[ModelVersion]) -> ModelVersion | None:
-    """The version that a candidate must beat (rule 5)."""
-    comparable = [other for other in others if is_comparable(other.manifest.primary_metric, metric)]
-    for other in comparable:
-        if other.stage == "live":
-            return other
-    best: ModelVersion | None = None
-    for other in comparable:
-        if best is None or is_better(other.manifest.primary_metric, best.manifest.primary_metric):
-            best = other
-    return best
 
 
 def _predicate(manifest: PackageManifest) -> dict[str, Any]:
