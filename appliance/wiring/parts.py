@@ -174,26 +174,6 @@ class Parts:
         )
 
     @cached_property
-    def anchor(self) -> Anchor:
-        from appliance.trust.anchor import open_anchor
-
-        return open_anchor(self.site.trust)
-
-    @cached_property
-    def registry(self) -> Registry:
-        from appliance.governance.registry import Registry
-
-        return Registry(
-            folder=self.site.registry,
-            log=self.log,
-            keys=self.keys,
-            signer=self.signer,
-            audit=self.audit,
-            anchor=self.anchor,
-            clock=self.clock,
-        )
-
-    @cached_property
     def watch(self) -> Watch:
         from appliance.features.watch import Watch
         from appliance.observability.drift import Limits

@@ -64,7 +64,11 @@ def test_another_key_is_refused() -> None:
         notes.open_checkpoint(NOTE, other)
 
 
-@pytest.mark.parametrize("text", ["", "a+b", "log.test+00000000+AQ==", LOG.text().replace("+", "+0", 1)])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a+b", "log.test+00000000+AQ==", LOG.text().replace("+", "+0", 1)],
+    ids=["empty", "two parts", "other hash", "longer hash"],
+)
 def test_bad_verifier_keys(text: str) -> None:
     with pytest.raises(ApplianceError) as caught:
         notes.parse_log_key(text)
