@@ -9,8 +9,8 @@ Rules
 1. `Audit.begin` returns only when the record of the intent is durable. If it cannot be written it raises
    APL-AUDIT-001, and the caller must not act.
 2. `seq` counts from 0 without gaps; `previous` is the digest of the audit record before (null for the first).
-3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled in the log
-   for that role, before the record.
+3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled for
+   that role (see `appliance.governance.roles`).
 4. An outcome names its intent by log index and is signed by the same key. An intent without an outcome means that the
    program died.
 5. Arguments are text and bounded: a long value is replaced by its length and digest, too many by a count.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +164,7 @@ class Audit:
             return AuditCheck(
                 records=0, fault=bad.reason, index=None, where=str(self._log.folder / bad.path), unfinished=()
             )
-        return check_entries(self._log.tree().entries(), str(self._log.folder))
+        return check_entries(list(self._log.entries()), str(self._log.folder))
 
     def _write(self, *, role: str, **fields: Any) -> int:
         try:
@@ -224,15 +224,13 @@ def parse_record(entry: bytes, index: int) -> Record | None:
     return Record(index=index, digest=digest_bytes(entry), fields=fields)
 
 
-def check_entries(entries: Iterable[bytes], where: str) -> AuditCheck:
+def check_entries(entries: Sequence[bytes], where: str) -> AuditCheck:
     """Verify all records among the entries of a log whose files are known to be right."""
-    known: dict[str, tuple[str, keys.PublicKey]] = {}
+    known = roles.enrolled(entries)
     previous: Record | None = None
     open_intents: dict[int, Mapping[str, Any]] = {}
     count = 0
     for index, entry in enumerate(entries):
-        if roles.ENROLLMENT_MARK in entry:
-            known.update(roles.enrolled([entry]))
         record = parse_record(entry, index)
         if record is None:
             continue

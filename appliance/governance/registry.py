@@ -9,8 +9,7 @@ Rules
    happened; a crash before it leaves an unused folder or statement, a crash after it is caught up from the log.
 4. The database may be deleted: it is rebuilt from the log and the packages. When a row disagrees with a move that it
    has taken in, somebody changed it by hand: APL-MODEL-013.
-5. A candidate must beat the live version, or else the best version that is not retired, where both were measured by
-   the same metric on the same holdout; equal is not better.
+5. A candidate must be better than what is there: `appliance.governance.candidates`.
 """
 
 from __future__ import annotations
@@ -30,13 +29,11 @@ from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.governance import approvals, codes, loading, stages
 from appliance.governance.audit import Audit, Intent
+from appliance.governance.candidates import Rival, check_better
 from appliance.governance.package import (
     MANIFEST,
-    Metric,
     Package,
     PackageManifest,
-    is_better,
-    is_comparable,
     load_package,
     parse_manifest,
 )
@@ -107,11 +104,20 @@ class Registry:
             self._check_new(made, history, incumbent)
             version = 1 + max((standing.version for standing in history.of(name)), default=0)
             store_package(self.folder, made, version)
+            files = statements.model_signing(
+                name=f"{name}-{version}", files={**made.manifest.files, MANIFEST: made.digest}
+            )
+            self.signer.sign(files, intent.role)
             statement = statements.model(
                 name=f"{name}/{version}",
                 package_digest=made.digest,
                 files=made.manifest.files,
-                predicate=_predicate(made.manifest, lineage=lineage, incumbent=incumbent),
+                predicate={
+                    **_predicate(made.manifest),
+                    "lineage": lineage,
+                    "incumbent": incumbent,
+                    "model_signing": digest_bytes(files),
+                },
             )
             self.signer.sign(statement, intent.role)
             move = self._move(
@@ -321,16 +327,8 @@ class Registry:
                 raise ApplianceError(
                     codes.ALREADY_REGISTERED, f"{other.id} has artifact id {made.manifest.artifact_id}"
                 )
-        metric = made.manifest.primary_metric
-        rival = _rival(metric, [other for other in others if other.stage != "retired"])
-        bar: tuple[str, Metric] | None = (rival.id, rival.manifest.primary_metric) if rival else None
-        if incumbent is not None:
-            bar = ("the live version", msgspec.structs.replace(metric, value=incumbent))
-        if bar is not None and not is_better(metric, bar[1]):
-            raise ApplianceError(
-                codes.NOT_BETTER,
-                f"{metric.name} {metric.value} against {bar[1].value} of {bar[0]} ({metric.direction}, same holdout)",
-            )
+        rivals = [Rival(id=each.id, stage=each.stage, metric=each.manifest.primary_metric) for each in others]
+        check_better(made.manifest.primary_metric, rivals, incumbent)
 
     def _step(
         self, intent: Intent, standing: Standing, to: Stage, *, statement: str | None = None, reason: str = ""
@@ -368,20 +366,7 @@ class Registry:
         return self._version(self._standing(name, version, history))
 
 
-def _rival(metric: Metric, others: Sequence[ModelVersion]) -> ModelVersion | None:
-    """The version that a candidate must beat (rule 5)."""
-    comparable = [other for other in others if is_comparable(other.manifest.primary_metric, metric)]
-    for other in comparable:
-        if other.stage == "live":
-            return other
-    best: ModelVersion | None = None
-    for other in comparable:
-        if best is None or is_better(other.manifest.primary_metric, best.manifest.primary_metric):
-            best = other
-    return best
-
-
-def _predicate(manifest: PackageManifest, *, lineage: str | None, incumbent: str | None) -> dict[str, Any]:
+def _predicate(manifest: PackageManifest) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(manifest)
     kept = ("artifact_id", "name", "kind", "owner", "purpose", "slo", "staleness", "primary_metric", "identity")
-    return {**{name: document[name] for name in kept}, "lineage": lineage, "incumbent": incumbent}
+    return {name: document[name] for name in kept}

@@ -9,7 +9,7 @@ Rules
 1. candidate -> approved -> live -> retired. A version that stops being live because another takes its place, or by a
    rollback, is approved again: it stays ready. Retired is the end.
 2. At most one version of a name is live.
-3. `signature` is by the role's key over the canonical move without it; the key is enrolled in the log before it.
+3. `signature` is by the role's key over the canonical move without it; the key is enrolled for it.
 4. `statement` is the digest of the statement that goes with the move: the model statement for a new candidate, the
    approval where one is given or renewed, else null. Only the approver gives approvals, and no candidate becomes
    approved without one.
@@ -20,7 +20,7 @@ Rules
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -126,11 +126,10 @@ def replay(entries: Iterable[bytes]) -> History:
     Raises:
         ApplianceError: APL-MODEL-013, a move is not signed as the rules say or not allowed.
     """
-    known: dict[str, tuple[str, PublicKey]] = {}
+    entries = list(entries)
+    known = roles.enrolled(entries)
     history = History(versions={}, lives={})
     for index, entry in enumerate(entries):
-        if roles.ENROLLMENT_MARK in entry:
-            known.update(roles.enrolled([entry]))
         if MARK in entry and (document := _parse(entry)) is not None:
             move = _check(document, index, known)
             _follow(history, move, index)
@@ -152,7 +151,7 @@ def _parse(entry: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and document.get("kind") == "model-stage" else None
 
 
-def _check(document: dict[str, Any], index: int, known: dict[str, tuple[str, PublicKey]]) -> Move:
+def _check(document: dict[str, Any], index: int, known: Mapping[str, tuple[str, PublicKey]]) -> Move:
     try:
         move = msgspec.convert(document, Move, strict=True)
         signature = base64.b64decode(move.signature, validate=True)

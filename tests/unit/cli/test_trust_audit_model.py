@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.cli.main import run
-from appliance.governance.roles import ROLES
+from appliance.governance.roles import ROLES, RoleKeys
 from appliance.trust import log_check, trust_config
 from tests.unit.governance.conftest import write_package
 
@@ -92,6 +93,23 @@ class TestAudit:
         tile.write_bytes(tile.read_bytes().replace(b'"operator"', b'"approver"'))
         code, data = command("audit", "check")
         assert (code, data["code"], data["where"]) == (3, "APL-AUDIT-002", str(tile))
+
+
+@pytest.mark.skipif(not (shutil.which("jq") and shutil.which("openssl")), reason="needs jq and openssl")
+def test_a_record_verifies_with_jq_and_openssl(command: Command, site: Path, tmp_path: Path) -> None:
+    """As docs/reference/audit_format.md says, with stock programs only."""
+    _, listed = command("audit", "list", "--last", "1")
+    record = listed["records"][-1]
+    (tmp_path / "record.json").write_text(json.dumps(command("audit", "show", str(record["index"]))[1]))
+    key = RoleKeys(site / "keys").publics()[record["role"]]
+    (tmp_path / "role.der").write_bytes(key)
+    script = """set -e
+    jq -cjS 'del(.signature, .index, .digest)' record.json > signed
+    jq -r .signature record.json | base64 -d > signature
+    openssl pkey -pubin -inform DER -in role.der -out role.pub.pem
+    openssl dgst -sha256 -verify role.pub.pem -signature signature signed"""
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "Verified OK\n"), done.stderr
 
 
 class TestModel:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.base.canonical import parse_canonical
-from appliance.base.digest import digest_bytes
+from appliance.base.digest import digest_bytes, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.governance.registry import Registry
 from appliance.governance.stages import replay
@@ -43,6 +45,26 @@ class TestRegister:
         move = parse_canonical(governed.log.entry(made.standing.moves[0]))
         intent = parse_canonical(governed.log.entry(move["intent"]))
         assert (intent["kind"], intent["phase"], intent["role"]) == ("audit", "intent", "data-scientist")
+
+    def test_the_unmodified_model_signing_program_verifies_the_folder(self, steps: Steps, governed: Governed) -> None:
+        if subprocess.run(["unshare", "-rn", "true"], check=False).returncode:
+            pytest.skip("needs user and network namespaces")
+        made = steps.register()
+        anchor = steps.registry.anchor
+        predicate = anchor.verify(anchor.bundle(made.standing.statement), "data-scientist").statement.predicate
+        signature = governed.enclave.bundles / f"{hex_of(predicate['model_signing'])}.sigstore.json"
+        command = ["unshare", "-rn", sys.executable, "-m", "model_signing", "verify", "sigstore", str(made.folder)]
+        command += ["--signature", str(signature), "--identity", governed.enclave.identity("data-scientist")]
+        command += ["--identity_provider", governed.enclave.issuer]
+        command += ["--trust_config", str(governed.folder / "trust/trust-config.json")]
+
+        def verify() -> int:
+            return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
+
+        assert verify() == 0
+        (made.folder / "model.onnx").chmod(0o644)
+        (made.folder / "model.onnx").write_bytes(b"other")
+        assert verify() != 0
 
     def test_the_package_is_read_only(self, steps: Steps) -> None:
         made = steps.register()
