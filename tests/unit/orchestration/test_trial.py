@@ -27,7 +27,7 @@ CASES = {
     "failures": (IDS, SAME[:190], SAME, 200, True, False, "5.00 % of requests"),
     "one failure in two hundred is allowed": (IDS, SAME[:199], SAME, 200, True, True, ""),
     "abstains from everything": (IDS, answers(IDS, [None] * 200), [], 200, True, False, "every request"),
-    "abstains more than live": (IDS, answers(IDS, [None] * 20 + scores(0, 1, 180)), SAME, 200, True, False, "abstains in 10.00 %"),
+    "abstains more": (IDS, answers(IDS, [None] * 20 + scores(0, 1, 180)), SAME, 200, True, False, "in 10.00 %"),
     "other scores": (IDS, answers(IDS, scores(0.6, 1)), SAME, 200, True, False, "scores differ"),
 }  # fmt: skip
 
