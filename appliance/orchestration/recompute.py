@@ -35,7 +35,7 @@ def recompute_prediction(record: Mapping[str, Any], *, package: Path, readings: 
     """
     manifest = load_package(package).manifest
     views = [view_of_declaration(view) for view in manifest.identity.views]
-    plan = plan_features(select_features(views, manifest.interface["inputs"]))
+    plan = plan_features(select_features(views, manifest.identity.recipe["features"]))
 
     def scan(_table: str, columns: Sequence[str], _where: str) -> pa.Table:
         entity = columns[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from appliance.serving.split import takes_canary
 from appliance.serving.upstream import Upstream, UpstreamError
 
 SHADOW_WORKERS = 4
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +117,11 @@ class Arms:
         started_s = time.monotonic()
         try:
             scored = await self._upstream.score(target, question.request, question.trace_id)
-        except UpstreamError:
+        except UpstreamError as error:
             breaker.failed(time.monotonic())
+            _log.warning(
+                "no answer", extra={"model": question.model, "arm": arm, "reason": str(error), "port": target.port}
+            )
             self._meter.failed(question.model, arm)
             return None
         breaker.succeeded()

@@ -41,7 +41,9 @@ def load_model_app(*, site_folder: Path, name: str, version: int, package: Path)
             raise ApplianceError(
                 codes.MODEL_REFUSED, f"the view {view['name']} was declared otherwise when the model was trained"
             )
-    return ModelApp(Scorer(read_verified(loadable, package), parts.feature_store))
+    scorer = Scorer(read_verified(loadable, package), parts.feature_store)
+    scorer.warm_up(parts.clock.now())
+    return ModelApp(scorer)
 
 
 def read_verified(loadable: Loadable, package: Path) -> VerifiedModel:
@@ -64,6 +66,7 @@ def read_verified(loadable: Loadable, package: Path) -> VerifiedModel:
         version=loadable.standing.version,
         artifact_id=manifest.artifact_id,
         model=data,
-        inputs=tuple(interface["inputs"]),
+        inputs=tuple(manifest.identity.recipe["features"]),
+        columns=tuple(interface["inputs"]),
         threshold=float(interface["threshold"]) if interface["threshold"] else math.inf,
     )

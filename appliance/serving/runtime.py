@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from appliance.features.store import Vectors
 from appliance.serving import codes
 from appliance.serving.contract import FeatureValue, Scored
 
+_log = logging.getLogger(__name__)
 PROVIDERS = ("CPUExecutionProvider",)
 Floats = NDArray[np.float32]
 
@@ -34,7 +36,8 @@ class VerifiedModel:
 
     Attributes:
         model: the bytes of the ONNX file.
-        inputs: feature names ``view.feature`` in the order of the model's columns.
+        inputs: what to look up: ``view`` or ``view.feature``.
+        columns: feature names in the order of the model's columns; what `inputs` gives must be these.
         threshold: score from which the outcome is positive.
     """
 
@@ -43,6 +46,7 @@ class VerifiedModel:
     artifact_id: str
     model: bytes
     inputs: tuple[str, ...]
+    columns: tuple[str, ...]
     threshold: float
 
 
@@ -83,6 +87,13 @@ class Scorer:
         self._features = features
         self._session = _session(verified.model)
 
+    def warm_up(self, at: dt.datetime) -> None:
+        """Run the whole path once, so that the first request does not pay for loading kernels and pages."""
+        try:
+            self.answer("", at)
+        except ApplianceError as error:
+            _log.info("warm-up without an answer", extra={"code": error.code.id})
+
     def score_rows(self, values: Floats) -> list[float]:
         """Scores of complete vectors, shape (rows, features) in the order of `inputs`."""
         (scores,) = self._session.run(["score"], {"features": values})
@@ -99,6 +110,10 @@ class Scorer:
 
     def judge(self, vectors: Vectors, data: str) -> Scored:
         """The answer for the first row of `vectors`."""
+        if vectors.names != self.verified.columns:
+            raise ApplianceError(
+                codes.MODEL_REFUSED, f"expected the features {self.verified.columns}, got {vectors.names}"
+            )
         states = [STATES[state] for state in vectors.judged.states[0]]
         features = tuple(
             FeatureValue(
