@@ -35,6 +35,7 @@ from appliance.storage.objects import FolderStore
 from appliance.storage.tables import Lake
 
 GOAL = 6.0
+ROUNDS = 3
 NOW = dt.datetime(2026, 3, 1, tzinfo=UTC)
 FIRST_US = to_us(dt.datetime(2025, 1, 1, tzinfo=UTC))
 DAY_US = 86_400_000_000
@@ -158,14 +159,14 @@ def main():
     records_per_file = 400
     count = max(10, options.readings // (records_per_file * PER_RECORD))
     files = [encode.encode_batches(file_of(number, records_per_file, rng)) for number in range(count)]
-    with (
-        tempfile.TemporaryDirectory() as warm,
-        tempfile.TemporaryDirectory() as first,
-        tempfile.TemporaryDirectory() as second,
-    ):
-        ours(files[:1], Path(warm))  # compile once; a second start takes the compiled code from its cache
-        of_peer = 1 / peer(files[: max(1, count // 10)], Path(first)) / 1e6
-        of_ours = 1 / ours(files, Path(second)) / 1e6
+    with tempfile.TemporaryDirectory() as folder:
+        ours(files[:1], Path(folder))  # compile once; a second start takes the compiled code from its cache
+    best = {"peer": math.inf, "ours": math.inf}
+    for _ in range(ROUNDS):  # in turn, and the best of each: other work on the machine hits both alike
+        for name, measure, given in (("peer", peer, files[: max(1, count // 10)]), ("ours", ours, files)):
+            with tempfile.TemporaryDirectory() as folder:
+                best[name] = min(best[name], measure(given, Path(folder)))
+    of_peer, of_ours = 1 / best["peer"] / 1e6, 1 / best["ours"] / 1e6
     ratio = of_ours / of_peer
     found = {
         "name": "ingest",
