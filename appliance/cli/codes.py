@@ -9,3 +9,9 @@ ROLE_REFUSED = declare(
     action="Run it as one of the named roles (--as ROLE) on a machine that holds that role's key.",
     exit_code=2,
 )
+NO_LINEAGE = declare(
+    "APL-CLI-002",
+    "The model cannot be rebuilt from here",
+    meaning="It was registered from a package that was not trained on this site, so its training set is not known.",
+    action="Rebuild it on the site that trained it.",
+)

@@ -11,7 +11,7 @@ from appliance.cli.command import Call, Result, command, noun
 @click.option("--model", required=True, help="Registered model whose package holds the reference.")
 def report(call: Call, model: str) -> Result:
     """Report drift of features, codes and predictions, with effect sizes and false-alarm control."""
-    found = call.parts.watch.drift(call.parts.package_folder(model))
+    found = call.parts.watch.drift(call.parts.registry.find(model).folder)
     rows = [
         {
             "column": finding.column,

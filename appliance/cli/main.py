@@ -79,12 +79,11 @@ def run(arguments: list[str]) -> int:
     """Run the command line; gives the exit code."""
     as_json = "--json" in arguments
     try:
-        appliance.main(arguments, prog_name="appliance", standalone_mode=False)
+        # Outside standalone mode click gives the code of `Exit` back instead of raising it.
+        code = appliance.main(arguments, prog_name="appliance", standalone_mode=False)
     except ApplianceError as error:
         _report(error, as_json)
         return error.code.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
@@ -94,7 +93,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; be quiet at exit too
         return EXIT_FAILED
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _report(error: ApplianceError, as_json: bool) -> None:

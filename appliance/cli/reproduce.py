@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from appliance.base.errors import ApplianceError
+from appliance.cli import codes
 from appliance.cli.command import Call, Result, command
 
 
@@ -15,7 +17,7 @@ def reproduce(call: Call, model: str, from_lake: bool) -> Result:
 
     MODEL is the name of a registered model, or the lineage id of one.
     """
-    id = model if model.startswith("sha256:") else call.parts.model_lineage(model)
+    id = model if model.startswith("sha256:") else _lineage_of(call, model)
     call.say(f"Rebuilding {model} ...")
     done = call.parts.reproducer.reproduce(id, from_lake=from_lake)
     source = "rebuilt from the lake's snapshots" if done.from_lake else "as pinned"
@@ -31,6 +33,14 @@ def reproduce(call: Call, model: str, from_lake: bool) -> Result:
         text=f"{model} is reproduced, byte for byte: {', '.join(done.files)}\n"
         f"artifact     {done.artifact_id}\ntraining set {done.training_set} ({source})",
     )
+
+
+def _lineage_of(call: Call, model: str) -> str:
+    version = call.parts.registry.find(model)
+    found = call.parts.registry.lineage_of(version.name, version.version)
+    if found is None:
+        raise ApplianceError(codes.NO_LINEAGE, f"the statement of {version.id} names no lineage document")
+    return found
 
 
 group = reproduce

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import click
+
 from appliance.cli.command import Call, Result, command, noun
+
+if TYPE_CHECKING:
+    from appliance.serving.deployment import Deployment
 
 
 @command("serve", "start", changes="serve.start", roles=("operator",), example="appliance serve start --site ./site")
-def start(call: Call) -> Result:
-    """Start the gateway and every model service that the routes name.
+@click.option("--model", "models", multiple=True, help="Open a route for a model that has no live version yet.")
+def start(call: Call, models: tuple[str, ...]) -> Result:
+    """Start the gateway and every model service that the routes need.
 
     Safe to run again: what runs stays. Models are verified before a byte of them is loaded.
     """
-    records = call.parts.serving.start()
+    records = _deployment(call).start(models)
     lines = [f"{record.name:<28} port {record.port}  pid {record.pid}" for record in records]
     return Result(data={"processes": [_shown(record) for record in records]}, text="\n".join(lines))
 
@@ -19,8 +27,9 @@ def start(call: Call) -> Result:
 @command("serve", "stop", changes="serve.stop", roles=("operator",), example="appliance serve stop --site ./site")
 def stop(call: Call) -> Result:
     """Stop the gateway and all model services; recorded predictions are brought into the lake."""
-    stopped = call.parts.processes.stop_all()
-    flushed = call.parts.prediction_table.flush()
+    deployment = _deployment(call)
+    stopped = deployment.stop()
+    flushed = deployment.prediction_table().flush()
     text = f"stopped {', '.join(stopped) or 'nothing'}; {flushed} predictions brought into the lake"
     return Result(data={"stopped": list(stopped), "flushed": flushed}, text=text)
 
@@ -28,8 +37,9 @@ def stop(call: Call) -> Result:
 @command("serve", "status", example="appliance serve status --json")
 def status(call: Call) -> Result:
     """Show what runs, and which version answers for which share."""
-    records = call.parts.processes.all_running()
-    routes = call.parts.serving.routes()
+    deployment = _deployment(call)
+    records = deployment.processes.all_running()
+    routes = deployment.routes()
     lines = [f"{record.name:<28} port {record.port}  pid {record.pid}" for record in records] or ["nothing runs"]
     shown = []
     for route in routes.routes:
@@ -58,8 +68,14 @@ def status(call: Call) -> Result:
 )
 def flush(call: Call) -> Result:
     """Bring recorded predictions into the table predictions.served, each exactly once."""
-    count = call.parts.prediction_table.flush()
+    count = _deployment(call).prediction_table().flush()
     return Result(data={"flushed": count}, text=f"{count} predictions brought into the lake")
+
+
+def _deployment(call: Call) -> Deployment:
+    from appliance.serving.deployment import Deployment
+
+    return Deployment(call.parts)
 
 
 def _shown(record: object) -> dict[str, object]:

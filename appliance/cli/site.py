@@ -14,6 +14,7 @@ from appliance.base.errors import ApplianceError
 from appliance.cli.command import ROLES, Call, Result, command, noun
 from appliance.config import codes
 from appliance.config.site import FILE_NAME, Site, init_site, open_site, setting_rows
+from appliance.wiring.parts import Parts
 
 
 @command(
@@ -33,7 +34,7 @@ def init(call: Call, assignments: tuple[str, ...]) -> Result:
     site = create_site(call, dict(_assignment(text) for text in assignments))
     return Result(
         data={"site": str(site.folder), "name": site.settings.site.name},
-        text=f"Site {site.settings.site.name} stands in {site.folder}\nNext: appliance site check --site {call.site_folder}",
+        text=f"Site {site.settings.site.name} stands in {site.folder}\nNext: appliance site check",
     )
 
 
@@ -41,7 +42,6 @@ def create_site(call: Call, changes: dict[str, Any]) -> Site:
     """Build the site beside its place and rename it in."""
     from appliance.governance.roles import RoleKeys
     from appliance.trust.ceremony import init_trust
-    from appliance.wiring.parts import Parts
 
     target = call.site_folder.absolute()
     if target.exists() and any(target.iterdir()):
@@ -53,12 +53,14 @@ def create_site(call: Call, changes: dict[str, Any]) -> Site:
         keys = RoleKeys(site.keys)
         keys.create_all()
         init_trust(site.trust, site.settings.site.name, call.clock, keys.publics())
-        audit = Parts(site=site, clock=call.clock).audit
+        parts = Parts(site=site, clock=call.clock)
+        audit = parts.audit
         intent = audit.begin(
             role=call.role, action="site.init", arguments={key: str(value) for key, value in changes.items()}
         )
         for folder in (site.declarations, site.spool, site.logs):
             folder.mkdir(parents=True, exist_ok=True)
+        _pin_trust_anchor(site, parts)
         audit.end(intent, outcome="done", detail="")
         draft.chmod(0o750)
         if target.exists():
@@ -69,6 +71,30 @@ def create_site(call: Call, changes: dict[str, Any]) -> Site:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return open_site(target)
+
+
+def _pin_trust_anchor(site: Site, parts: Parts) -> None:
+    """Name the public trust material in the log, so that a change of any byte of it is found."""
+    from appliance.base.digest import digest_file
+    from appliance.governance.lineage import FileRecord
+
+    public = [
+        site.trust / "trust-config.json",
+        site.trust / "log.vkey",
+        *sorted((site.trust / "certificates").iterdir()),
+    ]
+    parts.lineage.write(
+        kind="trust-anchor",
+        name=site.settings.site.name,
+        files=[
+            FileRecord(
+                path=path.relative_to(site.folder).as_posix(), digest=digest_file(path), size=path.stat().st_size
+            )
+            for path in public
+        ],
+        inputs=[],
+        facts={},
+    )
 
 
 def _assignment(text: str) -> tuple[str, Any]:

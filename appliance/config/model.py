@@ -136,6 +136,15 @@ class PipelineSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
             extra_json_schema=_unit("requests"),
         ),
     ] = 2_000
+    max_quarantined_percent: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="A run stops when a greater share of readings is in quarantine.",
+            extra_json_schema=_unit("percent"),
+        ),
+    ] = 10.0
     canary_percent: Annotated[
         int,
         Meta(ge=1, le=99, description="Share of entities that the canary answers.", extra_json_schema=_unit("percent")),

@@ -139,10 +139,16 @@ class FeatureStore:
         )
         return compute_vectors(plan, readings, spine)
 
+    def data_lineage(self) -> str:
+        """Lineage id of the newest commit that the online store has taken in; empty before there is any."""
+        return self._online.state().get("data", "")
+
     def materialize(self) -> Materialized:
         """Bring the online store up to the newest snapshots, by the files that are new since the last time."""
         state = self._online.state()
         tables = sorted({slot.table for slot in self._slots})
+        # Read before the files: a commit in between leaves an older id, never one whose files are not here.
+        data = next((commit.lineage_id for table in tables for commit in reversed(self._lake.commits(table))), "")
         current = {f"{table}|{file.path}": file.path for table in tables for file in self._lake.files(table)}
         taken = set(state.get("files", "").splitlines())
         anew = state.get("slots") != self._key or not taken <= current.keys()
@@ -162,6 +168,7 @@ class FeatureStore:
             anew=anew,
             state={
                 "slots": self._key,
+                "data": data,
                 "files": "\n".join(sorted(current)),
                 "through_us": str(through_us),
                 "oldest_us": str(through_us - HISTORY_US),

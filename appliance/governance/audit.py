@@ -9,8 +9,8 @@ Rules
 1. `Audit.begin` returns only when the record of the intent is durable. If it cannot be written it raises
    APL-AUDIT-001, and the caller must not act.
 2. `seq` counts from 0 without gaps; `previous` is the digest of the audit record before (null for the first).
-3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled in the log
-   for that role, before the record.
+3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled for
+   that role (see `appliance.governance.roles`).
 4. An outcome names its intent by log index and is signed by the same key. An intent without an outcome means that the
    program died.
 5. Arguments are text and bounded: a long value is replaced by its length and digest, too many by a count.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ from appliance.trust import keys
 from appliance.trust.tiles import Tree
 from appliance.trust.tlog import TransparencyLog, Writer
 
-MAX_VALUE_CHARACTERS = 1_024  # of one argument; longer ones are kept as length and digest
-MAX_ARGUMENTS = 32  # of one record; with the limit above a record stays below 65535 bytes in any script
+MAX_VALUE_BYTES = 1_024  # of one argument, as JSON; longer ones are kept as length and digest
+MAX_ARGUMENTS = 32  # of one record; with the limits beside a record stays below 65535 bytes in any script
 MAX_NAME_CHARACTERS = 128  # of an argument's name and of an action
 _MARK = b'"kind":"audit"'  # a quick look before parsing
 _HEAD_FIELDS = ("kind", "seq", "time", "trace_id", "role", "key_id", "previous", "signature")
@@ -102,6 +102,7 @@ class Audit:
         self._last: Record | None = None
         self._scanned = 0  # entries before this index were searched for the last record
         self._guard = threading.Lock()
+        self._open: list[Intent] = []
 
     def begin(self, *, role: str, action: str, arguments: Mapping[str, str]) -> Intent:
         """Record that `role` is about to do `action`.
@@ -112,7 +113,19 @@ class Audit:
         index = self._write(
             role=role, phase="intent", action=action, arguments=bound(arguments), intent=None, outcome="", detail=""
         )
-        return Intent(index=index, role=role, action=action)
+        intent = Intent(index=index, role=role, action=action)
+        self._open.append(intent)
+        return intent
+
+    def current(self) -> Intent:
+        """The innermost intent of this program that has not ended; changes are made on its behalf.
+
+        Raises:
+            ApplianceError: APL-AUDIT-004, there is none.
+        """
+        if not self._open:
+            raise ApplianceError(codes.AUDIT_MISSING, "a change was asked for outside any recorded intent")
+        return self._open[-1]
 
     def end(self, intent: Intent, *, outcome: str, detail: str) -> None:
         """Record how it ended: `outcome` is ``done`` or ``failed``, `detail` an error code or an id.
@@ -120,6 +133,7 @@ class Audit:
         Raises:
             ApplianceError: APL-AUDIT-001.
         """
+        self._open = [each for each in self._open if each != intent]
         self._write(
             role=intent.role,
             phase="outcome",
@@ -150,7 +164,7 @@ class Audit:
             return AuditCheck(
                 records=0, fault=bad.reason, index=None, where=str(self._log.folder / bad.path), unfinished=()
             )
-        return check_entries(self._log.tree(), str(self._log.folder))
+        return check_entries(list(self._log.entries()), str(self._log.folder))
 
     def _write(self, *, role: str, **fields: Any) -> int:
         try:
@@ -210,15 +224,13 @@ def parse_record(entry: bytes, index: int) -> Record | None:
     return Record(index=index, digest=digest_bytes(entry), fields=fields)
 
 
-def check_entries(tree: Tree, where: str) -> AuditCheck:
-    """Verify all records of a log whose files are known to be right."""
-    known: dict[str, tuple[str, keys.PublicKey]] = {}
+def check_entries(entries: Sequence[bytes], where: str) -> AuditCheck:
+    """Verify all records among the entries of a log whose files are known to be right."""
+    known = roles.enrolled(entries)
     previous: Record | None = None
     open_intents: dict[int, Mapping[str, Any]] = {}
     count = 0
-    for index, entry in enumerate(tree.entries()):
-        if roles.ENROLLMENT_MARK in entry:
-            known.update(roles.enrolled([entry]))
+    for index, entry in enumerate(entries):
         record = parse_record(entry, index)
         if record is None:
             continue
@@ -283,7 +295,7 @@ def bound(arguments: Mapping[str, str]) -> dict[str, str]:
 
 def _bounded(text: str) -> str:
     text = _valid(text)
-    if len(text) <= MAX_VALUE_CHARACTERS:
+    if len(canonical(text)) <= MAX_VALUE_BYTES:
         return text
     return f"{len(text)} characters, {digest_bytes(text.encode())}"
 

@@ -22,6 +22,12 @@ AUDIT_UNKNOWN = declare(
     action="List the records: appliance audit list.",
     exit_code=EXIT_USAGE,
 )
+AUDIT_MISSING = declare(
+    "APL-AUDIT-004",
+    "A change without an audit record",
+    meaning="Something tried to change the site before its intent was recorded. It was refused.",
+    action="This is a fault of the program that asked: it must begin an audit record first.",
+)
 ROLE_UNKNOWN = declare(
     "APL-ROLE-001",
     "Not a role",
@@ -71,7 +77,7 @@ APPROVAL_MISSING = declare(
     "APL-MODEL-007",
     "The model is not approved",
     meaning="No valid approval statement for exactly this package was found.",
-    action="Ask the approver to run: appliance model approve NAME VERSION --reason TEXT.",
+    action="Ask the approver to run: appliance model approve NAME/VERSION --reason TEXT.",
     exit_code=EXIT_APPROVAL,
 )
 APPROVAL_SAME_KEY = declare(

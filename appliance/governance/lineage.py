@@ -86,7 +86,7 @@ class Lineage:
         id = digest_bytes(data)
         logged = self._logged(id)
         if not logged.exists():
-            atomic.write_bytes(self._path(id), data, mode=0o444)
+            atomic.write_bytes(self.path_of(id), data, mode=0o444)
             self._log.append([canonical({"kind": "lineage", "id": id})])
             atomic.write_bytes(logged, b"")
         return id
@@ -97,7 +97,7 @@ class Lineage:
         Raises:
             ApplianceError: APL-LINEAGE-001 it is not there, APL-LINEAGE-002 its bytes are not those of its id.
         """
-        path = self._path(id)
+        path = self.path_of(id)
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -132,7 +132,7 @@ class Lineage:
             waiting += dict.fromkeys(fresh)
             seen.update(fresh)
 
-    def _path(self, id: str) -> Path:
+    def path_of(self, id: str) -> Path:
         return self._folder / f"{hex_of(id)}.json"
 
     def _logged(self, id: str) -> Path:

@@ -3,7 +3,8 @@
 Rules
 1. There are five roles. Each has one key, which signs audit records, moves of models and requests for certificates.
 2. Keys are made once and never overwritten; unsafe key files are refused (see `appliance.trust.keys`).
-3. A key counts when it is enrolled in the transparency log (`enrolled`), not because a file lies in a folder.
+3. A key counts when the ceremony enrolled it: by the entries with which the transparency log begins (`enrolled`), not
+   because a file lies in a folder, and not by an entry that somebody appended later.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from appliance.trust import keys
 from appliance.trust.keys import FileKeys, KeyStore, PublicKey, SigningKey
 
 ROLES = ("operator", "data-engineer", "data-scientist", "approver", "auditor")
-ENROLLMENT_MARK = b'"kind":"role-key"'
 
 
 class RoleKeys:
@@ -72,19 +72,17 @@ class RoleKeys:
 
 
 def enrolled(entries: Iterable[bytes]) -> Mapping[str, tuple[str, PublicKey]]:
-    """Key id -> (role, key), from log entries; other entries are passed over.
-
-    Raises:
-        ApplianceError: APL-BASE-001 or APL-TRUST-005, an enrollment is malformed.
-    """
+    """Key id -> (role, key), from the entries of a log; reads no further than its enrollments."""
     found: dict[str, tuple[str, PublicKey]] = {}
     for entry in entries:
-        if ENROLLMENT_MARK not in entry:
-            continue
-        document = parse_canonical(entry)
-        if document.get("kind") == "role-key":
-            public = keys.parse_public(base64.b64decode(document["public"]))
-            found[keys.key_id(public)] = (document["role"], public)
+        try:
+            document = parse_canonical(entry)
+        except ApplianceError:
+            break
+        if not isinstance(document, dict) or document.get("kind") != "role-key":
+            break
+        public = keys.parse_public(base64.b64decode(document["public"]))
+        found[keys.key_id(public)] = (document["role"], public)
     return found
 
 

@@ -17,15 +17,17 @@ import numba as nb
 import numpy as np
 
 MAX_TEXT_BYTES = 512  # of one string; longer ones are no device, measure or unit
+MAX_TEXTS = 1 << 18  # distinct strings of one file; a fleet of so many devices writes more than one file
 MIN_READING_BYTES = 12  # long 1, three strings 1 each, double 8
 MIN_RECORD_BYTES = 6  # three strings, two longs, an empty array
 
-TRUNCATED, BAD_LONG, BAD_TEXT, BAD_ARRAY, TRAILING = 1, 2, 3, 4, 5
+TRUNCATED, BAD_LONG, BAD_TEXT, BAD_ARRAY, TRAILING, TOO_MANY = 1, 2, 3, 4, 5, 6
 REASONS = {
     TRUNCATED: "the bytes end inside a record",
     BAD_LONG: "a number has more than 64 bits",
     BAD_TEXT: f"a text is longer than {MAX_TEXT_BYTES} bytes or has a negative length",
     BAD_ARRAY: "the array of readings claims a size that its bytes do not hold",
+    TOO_MANY: f"the file holds more than {MAX_TEXTS} distinct texts",
     TRAILING: "the block holds bytes after its last record",
 }
 
@@ -34,7 +36,7 @@ REASONS = {
 def _long(data, at, end):  # type: ignore[no-untyped-def]
     """Value, next position, fault."""
     bits = nb.uint64(0)
-    shift = nb.uint64(0)
+    shift = 0
     while True:
         if at >= end:
             return nb.int64(0), at, TRUNCATED
@@ -42,10 +44,10 @@ def _long(data, at, end):  # type: ignore[no-untyped-def]
         at += 1
         if shift == 63 and byte > 1:
             return nb.int64(0), at, BAD_LONG
-        bits |= nb.uint64(byte & 0x7F) << shift
+        bits |= nb.uint64(byte & 0x7F) << nb.uint64(shift)
         if byte < 128:
             break
-        shift += nb.uint64(7)
+        shift += 7
         if shift > 63:
             return nb.int64(0), at, BAD_LONG
     return nb.int64(bits >> nb.uint64(1)) ^ -nb.int64(bits & nb.uint64(1)), at, 0
@@ -64,22 +66,6 @@ def _text(data, at, end):  # type: ignore[no-untyped-def]
     return at, at + length, 0
 
 
-@nb.njit(cache=True)
-def _grown(starts, lengths, hashes, count):  # type: ignore[no-untyped-def]
-    size = starts.size * 2
-    more_starts, more_lengths = np.empty(size, np.int64), np.empty(size, np.int64)
-    more_hashes = np.empty(size, np.uint64)
-    more_starts[:count], more_lengths[:count], more_hashes[:count] = starts[:count], lengths[:count], hashes[:count]
-    slots = np.full(size * 2, -1, np.int32)
-    mask = nb.uint64(slots.size - 1)
-    for number in range(count):
-        slot = more_hashes[number] & mask
-        while slots[slot] >= 0:
-            slot = (slot + nb.uint64(1)) & mask
-        slots[slot] = number
-    return more_starts, more_lengths, more_hashes, slots
-
-
 @nb.njit(cache=True, inline="always")
 def _number(data, start, stop, starts, lengths, hashes, slots, count):  # type: ignore[no-untyped-def]
     """The number of the string, which is `count` when it is new; FNV-1a, open addressing."""
@@ -91,9 +77,9 @@ def _number(data, start, stop, starts, lengths, hashes, slots, count):  # type: 
     slot = hashed & mask
     length = stop - start
     while True:
-        number = slots[slot]
+        number = slots[slot] - 1
         if number < 0:
-            slots[slot] = count
+            slots[slot] = count + 1
             starts[count], lengths[count], hashes[count] = start, length, hashed
             return np.int32(count)
         if hashes[number] == hashed and lengths[number] == length:
@@ -125,9 +111,9 @@ def decode_blocks(data, blocks, words, numbers, values, record_numbers, record_w
     Returns:
         rows, records, and the strings as starts and lengths in `data`, each of shape (n_strings,).
     """
-    starts, lengths = np.empty(1024, np.int64), np.empty(1024, np.int64)
-    hashes = np.empty(1024, np.uint64)
-    slots = np.full(2048, -1, np.int32)
+    starts, lengths = np.empty(MAX_TEXTS, np.int64), np.empty(MAX_TEXTS, np.int64)
+    hashes = np.empty(MAX_TEXTS, np.uint64)
+    slots = np.zeros(2 * MAX_TEXTS, np.int32)  # number + 1; 0 is free
     known = 0
     row = 0
     records = 0
@@ -153,8 +139,9 @@ def decode_blocks(data, blocks, words, numbers, values, record_numbers, record_w
             _, at, fault = _text(data, at, end)  # the trace id stays in the raw bytes
             if fault:
                 break
-            if known + 2 >= starts.size:
-                starts, lengths, hashes, slots = _grown(starts, lengths, hashes, known)
+            if known + 2 > MAX_TEXTS:
+                fault = TOO_MANY
+                break
             device = _number(data, device_from, device_to, starts, lengths, hashes, slots, known)
             known += device == known
             firmware = _number(data, firmware_from, firmware_to, starts, lengths, hashes, slots, known)
@@ -193,8 +180,9 @@ def decode_blocks(data, blocks, words, numbers, values, record_numbers, record_w
                     unit_from, at, fault = _text(data, quality_to, end)
                     if fault:
                         break
-                    if known + 3 >= starts.size:
-                        starts, lengths, hashes, slots = _grown(starts, lengths, hashes, known)
+                    if known + 3 > MAX_TEXTS:
+                        fault = TOO_MANY
+                        break
                     measure = _number(data, measure_from, measure_to, starts, lengths, hashes, slots, known)
                     known += measure == known
                     quality = _number(data, quality_from, quality_to, starts, lengths, hashes, slots, known)

@@ -224,12 +224,13 @@ def _header_list(decoded: Decoded, units: Sequence[str]) -> pa.ListArray:
 
 def silver_rows(judged: Judged, part: Batch, accepted: Flags) -> pa.Table:
     """`rows.SILVER` of the accepted readings in `part`."""
-    return _select(judged, part, accepted, {})
+    wanted = accepted & _inside(judged.readings, part)
+    return select_readings(judged.readings, part.source, wanted, rows.SILVER, {})
 
 
 def quarantine_rows(judged: Judged, part: Batch) -> pa.Table:
     """`rows.QUARANTINE` of the refused readings and of what could not be decoded in `part`."""
-    refused = judged.codes != OK
+    refused = (judged.codes != OK) & _inside(judged.readings, part)
     codes = judged.codes[refused]
     digests = {each.file.position: number for number, each in enumerate(judged.files)}
     file_numbers = np.array([digests[each] for each in judged.readings.position[refused].tolist()], np.int32)
@@ -242,7 +243,7 @@ def quarantine_rows(judged: Judged, part: Batch) -> pa.Table:
             pa.array(file_numbers), pa.array([each.digest for each in judged.files])
         ),
     }
-    readings = _select(judged, part, refused, extra)
+    readings = select_readings(judged.readings, part.source, refused, rows.QUARANTINE, extra)
     instants = readings["event_time"].cast(pa.int64()).to_numpy()
     no_instant = (instants < FIRST_US) | (instants > LAST_US)
     if no_instant.any():
@@ -270,23 +271,25 @@ def fault_row(source: str, taken: TakenFile, fault: Fault) -> dict[str, object]:
     }
 
 
-def _select(judged: Judged, part: Batch, wanted: Flags, extra: Mapping[str, pa.Array]) -> pa.Table:
-    """Reading columns of the wanted rows in `part`; `extra` columns have one entry per wanted row of the batch."""
-    readings = judged.readings
-    inside = (readings.position >= part.start) & (readings.position < part.end)
-    mask = pa.array(wanted & inside)
+def select_readings(
+    readings: Readings, source: str, wanted: Flags, schema: pa.Schema, extra: Mapping[str, pa.Array]
+) -> pa.Table:
+    """The wanted readings as columns of `schema`; `extra` columns have one entry per wanted reading."""
+    mask = pa.array(wanted)
     table = readings.table.filter(mask)
-    kept = pa.array(inside[wanted])
     given = {
         **{name: table[name] for name in table.column_names},
         "event_time": table["event_time"].cast(rows.INSTANT),
         "arrived_at": pa.array(readings.arrived_us).filter(mask).cast(rows.INSTANT),
         "position": pa.array(readings.position).filter(mask),
-        "source": pa.DictionaryArray.from_arrays(pa.array(np.zeros(table.num_rows, np.int32)), pa.array([part.source])),
-        **{name: column.filter(kept) for name, column in extra.items()},
+        "source": pa.DictionaryArray.from_arrays(pa.array(np.zeros(table.num_rows, np.int32)), pa.array([source])),
+        **extra,
     }
-    order = [field.name for field in (rows.QUARANTINE if extra else rows.SILVER)]
-    return pa.table({name: given[name] for name in order})
+    return pa.table({field.name: given[field.name] for field in schema})
+
+
+def _inside(readings: Readings, part: Batch) -> Flags:
+    return (readings.position >= part.start) & (readings.position < part.end)
 
 
 def counts_by_code(judged: Judged) -> Counter[str]:

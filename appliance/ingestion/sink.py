@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,6 @@ class Sink:
         *,
         spool_folder: Path,
         declarations_folder: Path,
-        site_folder: Path,
         lake: Lake,
         objects: FolderStore,
         lineage: LineageWriter,
@@ -95,7 +94,6 @@ class Sink:
             max_file_bytes=settings.max_file_bytes,
         )
         self._declarations_folder = declarations_folder
-        self._site_folder = site_folder
         self._lake = lake
         self._objects = objects
         self._lineage = lineage
@@ -126,19 +124,43 @@ class Sink:
             return run.report
 
     def checked_now(self) -> dt.datetime:
-        """The host clock, if it can be believed.
+        """See `checked_now`."""
+        return checked_now(self._clock, self._lake, names.RAW)
 
-        Raises:
-            ApplianceError: APL-INGEST-003.
-        """
-        now = self._clock.now()
-        newest = self._lake.head(names.RAW).properties.get(NEWEST_ARRIVAL)
-        least = max(EARLIEST_CLOCK, parse_rfc3339(newest)) if newest else EARLIEST_CLOCK
-        if now < least:
-            raise ApplianceError(
-                codes.CLOCK_WRONG, f"the clock says {rfc3339(now)}, expected {rfc3339(least)} or later"
-            )
-        return now
+
+def checked_now(clock: Clock, lake: Lake, table: str) -> dt.datetime:
+    """The host clock, if it can be believed: after 2023 and not before the newest arrival in `table`.
+
+    Raises:
+        ApplianceError: APL-INGEST-003.
+    """
+    now = clock.now()
+    newest = lake.head(table).properties.get(NEWEST_ARRIVAL)
+    least = max(EARLIEST_CLOCK, parse_rfc3339(newest)) if newest else EARLIEST_CLOCK
+    if now < least:
+        raise ApplianceError(codes.CLOCK_WRONG, f"the clock says {rfc3339(now)}, expected {rfc3339(least)} or later")
+    return now
+
+
+def newer_arrival(head: Head, arrived_us: int) -> str:
+    """The value of `NEWEST_ARRIVAL` after rows that arrived at `arrived_us`."""
+    newest = rfc3339(from_us(arrived_us))
+    known = head.properties.get(NEWEST_ARRIVAL)
+    return known if known is not None and parse_rfc3339(known) > parse_rfc3339(newest) else newest
+
+
+def refused_file_alerts(spool: Spool, now: dt.datetime) -> Iterator[Alert]:
+    """One alert for each file that was refused and still lies there; all but the new ones are known by their key."""
+    for each in spool.refused():
+        yield Alert(
+            code="SPOOL_REFUSED",
+            severity="warning",
+            subject=f"file {each.name}",
+            message=f"not taken from {spool.source}: {each.reason}",
+            at=rfc3339(now),
+            key=f"SPOOL_REFUSED/{spool.source}/{each.path.name}",
+            facts={"name": each.name, "reason": each.reason},
+        )
 
 
 class _Run:
@@ -183,19 +205,7 @@ class _Run:
         return True
 
     def report_refused_files(self) -> None:
-        refused = self._spool.refused()
-        new = self._sink._alerts.record(
-            Alert(
-                code="SPOOL_REFUSED",
-                severity="warning",
-                subject=f"file {each.name}",
-                message=f"not taken from {self._spool.source}: {each.reason}",
-                at=rfc3339(self._sink._clock.now()),
-                key=f"SPOOL_REFUSED/{self._spool.source}/{each.path.name}",
-                facts={"name": each.name, "reason": each.reason},
-            )
-            for each in refused
-        )
+        new = self._sink._alerts.record(refused_file_alerts(self._spool, self._sink._clock.now()))
         self.report = replace(self.report, refused_files=len(new), alarms=(*self.report.alarms, *new))
 
     def _read(self, file: ClaimedFile) -> TakenFile:
@@ -234,7 +244,7 @@ class _Run:
 
     def _settled(self, judged: Judged) -> Flags:
         """Which readings silver takes: the accepted ones, but of files that quarantine has taken, all it has not."""
-        accepted = judged.codes == OK
+        accepted: Flags = judged.codes == OK
         stands = self._positions(names.QUARANTINE).of(judged.batch.source)
         if stands <= judged.batch.start:
             return accepted
@@ -248,7 +258,8 @@ class _Run:
         table, position = judged.readings.table, judged.readings.position
         identities = np.stack([position, table["record"].to_numpy(), table["index"].to_numpy()], axis=1)
         refused = there.add(identities.astype(np.int64))
-        return np.where(position < stands, ~refused, accepted).astype(np.bool_)
+        settled: Flags = np.where(position < stands, ~refused, accepted)
+        return settled
 
     def _commit_raw(self, judged: Judged, facts: Mapping[str, Any], newest_us: int) -> None:
         objects = self._sink._objects
@@ -262,11 +273,7 @@ class _Run:
             inputs=[],
             facts=facts,
         )
-        head = self._lake.head(names.RAW)
-        newest = rfc3339(from_us(newest_us))
-        known = head.properties.get(NEWEST_ARRIVAL)
-        if known is not None and parse_rfc3339(known) > parse_rfc3339(newest):
-            newest = known
+        newest = newer_arrival(self._lake.head(names.RAW), newest_us)
         self._take(
             names.RAW, judged, lambda part: contents.raw_rows(judged, part), [document], facts, {NEWEST_ARRIVAL: newest}
         )

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from appliance.base import atomic
 from appliance.base.canonical import canonical, parse_canonical
+from appliance.base.codes import WRITE_FAILED
 from appliance.base.errors import ApplianceError
 from appliance.ingestion import codes
 
@@ -79,7 +80,16 @@ class Spool:
 
         Args:
             least_position: where the table that has taken most stands; the next file gets this number or a later one.
+
+        Raises:
+            ApplianceError: APL-BASE-002, the disk is full; what was claimed stays so.
         """
+        try:
+            return self._claim(now_us, least_position)
+        except OSError as error:
+            raise ApplianceError(WRITE_FAILED, f"cannot claim: {error.strerror}", where=str(self._folder)) from error
+
+    def _claim(self, now_us: int, least_position: int) -> int:
         log = self.log()
         position = max(log[-1].position + 1, least_position) if log else least_position
         there = {_identity(each.path) for each in log}
@@ -146,10 +156,13 @@ class Spool:
     def release(self, position: int) -> None:
         """Remove claimed files below `position`: every table has taken them and their bytes are in the object store."""
         gone = [each for each in self.log() if each.position < position]
-        for each in gone:
-            each.path.unlink()
-        if gone:
-            atomic.fsync_folder(self._log)
+        try:
+            for each in gone:
+                each.path.unlink()
+            if gone:
+                atomic.fsync_folder(self._log)
+        except OSError as error:
+            raise ApplianceError(WRITE_FAILED, f"cannot remove: {error.strerror}", where=str(self._log)) from error
 
     def _objection(self, path: Path) -> str | None:
         status = path.lstat()

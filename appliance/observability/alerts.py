@@ -51,13 +51,15 @@ class Alerts:
         Raises:
             ApplianceError: APL-BASE-002, none was kept.
         """
-        wanted = {alert.key: alert for alert in reversed(list(alerts))}
+        wanted: dict[str, Alert] = {}
+        for alert in alerts:
+            wanted.setdefault(alert.key, alert)
         if not wanted:
             return ()
         with atomic.exclusive(self._path.with_suffix(".lock")):
             old = self._path.read_bytes() if self._path.is_file() else b""
             known = {json.loads(line)["key"] for line in old.splitlines()}
-            new = tuple(wanted[key] for key in reversed(wanted) if key not in known)
+            new = tuple(alert for key, alert in wanted.items() if key not in known)
             if new:
                 lines = b"".join(json.dumps(asdict(alert), sort_keys=True).encode() + b"\n" for alert in new)
                 atomic.write_bytes(self._path, old + lines)

@@ -51,28 +51,6 @@ def send(port: int, model: str, requests: Sequence[PredictRequest], progress: Pr
     return asyncio.run(_send(port, model, requests, progress))
 
 
-def rotate(port: int, token: str) -> int:
-    """Close the gateway's open prediction segment; gives the copies that the shadow has not answered yet.
-
-    Raises:
-        ApplianceError: APL-SERVE-003.
-    """
-
-    async def ask() -> int:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-            headers = {"authorization": f"Bearer {token}"}
-            async with session.post(f"http://127.0.0.1:{port}/-/rotate", headers=headers) as response:
-                if response.status != 200:
-                    raise ApplianceError(codes.NOT_RUNNING, f"the gateway answered {response.status} to rotate")
-                answer: int = msgspec.json.decode(await response.read())["shadow_waiting"]
-                return answer
-
-    try:
-        return asyncio.run(ask())
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise _not_running(port, error) from error
-
-
 async def _send(port: int, model: str, requests: Sequence[PredictRequest], progress: Progress) -> Replayed:
     answers: list[Prediction | None] = [None] * len(requests)
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""The ASGI application of one model service: ``POST /score`` and ``GET /readyz``, for the gateway only.
+"""The ASGI application of one model service: ``POST /score`` and ``GET /model``, for the gateway only.
 
 It is mounted in a Bento (`appliance.serving.service`), which hosts it; the typed Bento endpoint is not on this path.
 """
@@ -38,7 +38,7 @@ class ModelApp:
 
     async def _respond(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         verified = self._scorer.verified
-        if scope["method"] == "GET" and scope["path"] == "/readyz":
+        if scope["method"] == "GET" and scope["path"] == "/model":
             return 200, msgspec.json.encode(
                 {"model": verified.name, "version": verified.version, "artifact_id": verified.artifact_id}
             )

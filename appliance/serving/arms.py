@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from appliance.serving.split import takes_canary
 from appliance.serving.upstream import Upstream, UpstreamError
 
 SHADOW_WORKERS = 4
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ class Arms:
         self._breakers: dict[str, Breaker] = {}
         self._shadow: asyncio.Queue[tuple[Question, Target]] = asyncio.Queue(shadow_queue)
         self._workers: list[asyncio.Task[None]] = []
+        self._copies_open = 0
 
     async def start(self) -> None:
         await self._upstream.start()
@@ -74,8 +77,8 @@ class Arms:
 
     @property
     def shadow_waiting(self) -> int:
-        """Copies that the shadow has not answered yet."""
-        return self._shadow.qsize()
+        """Copies that the shadow has not answered yet, waiting or under way."""
+        return self._copies_open
 
     async def answer(self, question: Question, route: Route) -> Prediction:
         """Never raises for a failing model; OSError when the prediction cannot be written down."""
@@ -98,6 +101,7 @@ class Arms:
         if candidate is not None and candidate.mode == "shadow":
             try:
                 self._shadow.put_nowait((question, candidate.target))
+                self._copies_open += 1
             except asyncio.QueueFull:
                 self._meter.shadow_dropped(question.model)
         return prediction
@@ -113,8 +117,11 @@ class Arms:
         started_s = time.monotonic()
         try:
             scored = await self._upstream.score(target, question.request, question.trace_id)
-        except UpstreamError:
+        except UpstreamError as error:
             breaker.failed(time.monotonic())
+            _log.warning(
+                "no answer", extra={"model": question.model, "arm": arm, "reason": str(error), "port": target.port}
+            )
             self._meter.failed(question.model, arm)
             return None
         breaker.succeeded()
@@ -152,4 +159,5 @@ class Arms:
             except OSError:
                 self._meter.failed(question.model, "shadow")  # the disk is full; the live arm reports it to its client
             finally:
+                self._copies_open -= 1
                 self._shadow.task_done()

@@ -9,12 +9,15 @@ Rules
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from appliance.base.errors import ApplianceError
 from appliance.features.contract import REASONS, STATES
@@ -22,7 +25,9 @@ from appliance.features.store import Vectors
 from appliance.serving import codes
 from appliance.serving.contract import FeatureValue, Scored
 
+_log = logging.getLogger(__name__)
 PROVIDERS = ("CPUExecutionProvider",)
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,8 @@ class VerifiedModel:
 
     Attributes:
         model: the bytes of the ONNX file.
-        inputs: feature names ``view.feature`` in the order of the model's columns.
+        inputs: what to look up: ``view`` or ``view.feature``.
+        columns: feature names in the order of the model's columns; what `inputs` gives must be these.
         threshold: score from which the outcome is positive.
     """
 
@@ -40,14 +46,34 @@ class VerifiedModel:
     artifact_id: str
     model: bytes
     inputs: tuple[str, ...]
+    columns: tuple[str, ...]
     threshold: float
 
 
 class OnlineFeatures(Protocol):
-    def get_online(self, entities: list[str], at: dt.datetime, names: tuple[str, ...]) -> Vectors: ...
+    def get_online(self, entities: Sequence[str], at: dt.datetime, names: Sequence[str]) -> Vectors: ...
 
     def data_lineage(self) -> str:
         """Lineage id of the newest readings that the store holds."""
+
+
+def score_once(model: bytes, values: Floats) -> NDArray[np.float64]:
+    """Scores of a classifier's ONNX bytes for complete vectors, shape (rows, features); checks nothing.
+
+    Raises:
+        ApplianceError: APL-SERVE-006, ONNX Runtime does not take the model.
+    """
+    (scores,) = _session(model).run(["score"], {"features": values})
+    return np.asarray(scores, dtype=np.float64)
+
+
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one row at a time: more threads only wait for each other
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=list(PROVIDERS))
+    except (RuntimeError, ValueError) as error:
+        raise ApplianceError(codes.MODEL_REFUSED, f"ONNX Runtime: {error}") from error
 
 
 class Scorer:
@@ -59,14 +85,16 @@ class Scorer:
         """
         self.verified = verified
         self._features = features
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # one row at a time: more threads only wait for each other
-        try:
-            self._session = onnxruntime.InferenceSession(verified.model, options, providers=list(PROVIDERS))
-        except (RuntimeError, ValueError) as error:
-            raise ApplianceError(codes.MODEL_REFUSED, f"ONNX Runtime: {error}", where=verified.name) from error
+        self._session = _session(verified.model)
 
-    def score_rows(self, values: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> list[float]:
+    def warm_up(self, at: dt.datetime) -> None:
+        """Run the whole path once, so that the first request does not pay for loading kernels and pages."""
+        try:
+            self.answer("", at)
+        except ApplianceError as error:
+            _log.info("warm-up without an answer", extra={"code": error.code.id})
+
+    def score_rows(self, values: Floats) -> list[float]:
         """Scores of complete vectors, shape (rows, features) in the order of `inputs`."""
         (scores,) = self._session.run(["score"], {"features": values})
         return [float(score) for score in scores]
@@ -82,6 +110,10 @@ class Scorer:
 
     def judge(self, vectors: Vectors, data: str) -> Scored:
         """The answer for the first row of `vectors`."""
+        if vectors.names != self.verified.columns:
+            raise ApplianceError(
+                codes.MODEL_REFUSED, f"expected the features {self.verified.columns}, got {vectors.names}"
+            )
         states = [STATES[state] for state in vectors.judged.states[0]]
         features = tuple(
             FeatureValue(

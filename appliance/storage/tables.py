@@ -189,8 +189,9 @@ class Lake:
         columns: Sequence[str] | None = None,
         where: str | None = None,
         snapshot_id: int | None = None,
+        limit: int | None = None,
     ) -> pa.Table:
-        """Rows, in no promised order. `where` is pyiceberg's filter text.
+        """Rows, in no promised order, at most `limit` of them. `where` is pyiceberg's filter text.
 
         Raises:
             ApplianceError: APL-STORAGE-002 no such table, APL-STORAGE-006 the filter cannot be read.
@@ -199,7 +200,7 @@ class Lake:
         condition = {} if where is None else {"row_filter": read_filter(where)}
         selected = tuple(columns) if columns is not None else ("*",)
         try:
-            found = table.scan(selected_fields=selected, snapshot_id=snapshot_id, **condition).to_arrow()
+            found = table.scan(selected_fields=selected, snapshot_id=snapshot_id, limit=limit, **condition).to_arrow()
         except ValueError as error:
             raise ApplianceError(codes.FILTER_INVALID, f"{name}: {error}", where=where) from error
         schema = arrow_schema(table.schema())
@@ -229,7 +230,7 @@ class Lake:
         return tuple(sorted(names))
 
     def schema(self, name: str) -> pa.Schema:
-        return arrow_schema(self.table(name))
+        return arrow_schema(self.table(name).schema())
 
     def table(self, name: str) -> Table:
         """The Iceberg table, for `storage.upkeep` and engines that read Iceberg themselves."""

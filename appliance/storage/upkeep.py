@@ -10,10 +10,13 @@ Rules
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Snapshot
 
 from appliance.base.errors import ApplianceError
 from appliance.storage import codes
@@ -43,20 +46,24 @@ def expire(lake: Lake, name: str, *, keep: int = KEEP) -> Upkeep:
     if keep < 1:
         raise ApplianceError(codes.KEEP_INVALID, f"expected to keep at least 1 snapshot, got {keep}", where=name)
     table = lake.table(name)
-    chain = [each.snapshot_id for each in sorted(table.snapshots(), key=lambda each: each.sequence_number or 0)]
-    going = chain[:-keep]
+    chain = sorted(table.snapshots(), key=lambda each: each.sequence_number or 0)
+    going, kept = chain[:-keep], chain[-keep:]
     if not going:
         return Upkeep(table=name, before=len(chain), after=len(chain), files_removed=0)
-    used_before = _metadata_files(table)
     try:
-        table.maintenance.expire_snapshots().by_ids(going).commit()
+        table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in going]).commit()
     except CommitFailedException as error:
         raise CommitLost(codes.COMMIT_LOST, f"{name}: {error}") from error
-    table = lake.table(name)
-    idle = used_before - _metadata_files(table)
+    dropped = _manifests(
+        table, [before for before, after in itertools.pairwise(chain[: len(going) + 1]) if _drops(before, after)]
+    )
+    if dropped:
+        last = [before for before, after in itertools.pairwise(kept) if _drops(before, after)]
+        dropped -= _manifests(table, [*last, kept[-1]])
+    idle = dropped | {each.manifest_list for each in going}
     for uri in sorted(idle):
         local_path(uri).unlink(missing_ok=True)
-    return Upkeep(table=name, before=len(chain), after=len(table.snapshots()), files_removed=len(idle))
+    return Upkeep(table=name, before=len(chain), after=len(kept), files_removed=len(idle))
 
 
 def expire_when_due(lake: Lake, name: str) -> Upkeep | None:
@@ -64,10 +71,13 @@ def expire_when_due(lake: Lake, name: str) -> Upkeep | None:
     return expire(lake, name) if len(lake.table(name).snapshots()) >= EXPIRE_AT else None
 
 
-def _metadata_files(table: Table) -> set[str]:
-    """Manifest lists and manifests of all kept snapshots."""
-    used: set[str] = set()
-    for snapshot in table.snapshots():
-        used.add(snapshot.manifest_list)
-        used.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
-    return used
+def _drops(before: Snapshot, after: Snapshot) -> bool:
+    """Whether `after` may use fewer manifests than `before`.
+
+    An append keeps all of them, but for those that a snapshot of another kind left with deleted entries only.
+    """
+    return any(each.summary is None or each.summary.operation != Operation.APPEND for each in (before, after))
+
+
+def _manifests(table: Table, snapshots: Sequence[Snapshot]) -> set[str]:
+    return {manifest.manifest_path for each in snapshots for manifest in each.manifests(table.io)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.training.package import Identity
+from appliance.governance.package import Identity
 from appliance.training.recipe import ClassifierRecipe, ForecastRecipe, Recipe
 
 

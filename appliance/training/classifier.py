@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from appliance.features.source import micros
+from appliance.governance.package import Identity, Metric
 from appliance.observability.accuracy import (
     Estimate,
     best_threshold,
@@ -34,7 +35,7 @@ from appliance.training.card import classifier_card
 from appliance.training.dataset import EVENT_ONLY
 from appliance.training.estimators import Fitted, Matrix, fit
 from appliance.training.export import Runtime
-from appliance.training.package import Content, Identity
+from appliance.training.package import Content
 from appliance.training.recipe import ClassifierRecipe
 
 DAY_US = 86_400_000_000
@@ -83,7 +84,7 @@ def train_classifier(
     event = split_rows(table, names, EVENT_ONLY, "event_only.usable")
     thin += [f"{name} by event time" for name, rows in event.items() if len(np.unique(rows.label)) < 2]
     if thin:
-        return _nothing(recipe, known), {"labels": f"one class only in {', '.join(thin)}"}
+        return _nothing(recipe, known, identity), {"labels": f"one class only in {', '.join(thin)}"}
     honest = _judge(recipe, known, names, identity.threads, gpu)
     inflated = _judge(recipe, event, names, identity.threads, gpu)
     judged_by = recipe.gates.honesty_metric
@@ -95,6 +96,12 @@ def train_classifier(
         kind="classifier",
         model=honest.onnx,
         metrics=metrics,
+        primary_metric=Metric(
+            name=recipe.gates.metric,
+            value=decimal(honest.metrics[recipe.gates.metric].value),
+            direction="maximize",
+            holdout=identity.data,
+        ),
         card=classifier_card(recipe, identity, metrics),
         reference=_reference(known, names, honest, json.loads(documents["categories.json"])),
         interface={
@@ -252,13 +259,14 @@ def _reference(rows: dict[str, Rows], names: list[str], honest: Judged, categori
     return {"numbers": numbers, "scores": {SCORE_COLUMN: scores}, "codes": categories}
 
 
-def _nothing(recipe: ClassifierRecipe, rows: dict[str, Rows]) -> Content:
+def _nothing(recipe: ClassifierRecipe, rows: dict[str, Rows], identity: Identity) -> Content:
     counts = {name: len(part) for name, part in rows.items()}
     positives = {name: int(part.label.sum()) for name, part in rows.items()}
     return Content(
         kind="classifier",
         model=b"",
         metrics={"rows": counts, "positives": positives},
+        primary_metric=Metric(name=recipe.gates.metric, value="0", direction="maximize", holdout=identity.data),
         card=f"# {recipe.model}\n\nNot trained: too few labels.\n",
         reference={},
         interface={},

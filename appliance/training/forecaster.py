@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from appliance.governance.package import Identity, Metric
 from appliance.observability.accuracy import Estimate, decimal, interval_of_means
 from appliance.observability.drift import numeric_reference
 from appliance.training.card import forecast_card
 from appliance.training.export import Runtime, forecast_graph
-from appliance.training.package import Content, Identity
+from appliance.training.package import Content
 from appliance.training.recipe import ForecastRecipe, Ridge, TorchLinear
 
 Floats = NDArray[np.float64]
@@ -83,6 +84,12 @@ def train_forecaster(
         kind="forecaster",
         model=onnx,
         metrics=metrics,
+        primary_metric=Metric(
+            name="mse_mean",
+            value=decimal(float(np.mean([found.mse.value for found in errors.values()]))),
+            direction="minimize",
+            holdout=identity.data,
+        ),
         card=forecast_card(recipe, identity, metrics),
         reference={"numbers": reference, "scores": {}, "codes": {}},
         interface={

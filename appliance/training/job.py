@@ -16,7 +16,8 @@ from typing import Any
 from appliance.base import atomic
 from appliance.base.canonical import canonical
 from appliance.features.training_set import open_training_set
-from appliance.training.package import Identity, write_package
+from appliance.governance.package import Identity
+from appliance.training.package import write_package
 from appliance.training.recipe import ClassifierRecipe, recipe_of_json
 
 REQUEST = "REQUEST.json"

@@ -11,34 +11,18 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from appliance.base import atomic
 from appliance.base.canonical import canonical, parse_canonical
-from appliance.base.digest import digest_bytes, digest_json
+from appliance.base.digest import digest_bytes
+from appliance.governance.package import MANIFEST, Identity, Metric, PackageManifest, Slo
 
-FORMAT = "appliance-model-package/1"
 FILES = ("metrics.json", "model.onnx", "model_card.md", "reference.json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What decides a model's bytes. `recipe` is the resolved recipe; `views` the declarations that it reads."""
-
-    code: str
-    data: str
-    recipe: dict[str, Any]
-    views: list[dict[str, Any]]
-    environment: str
-    hardware: str
-    seed: int
-    threads: int
-
-    @property
-    def artifact_id(self) -> str:
-        return digest_json(asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +32,7 @@ class Content:
     kind: str
     model: bytes
     metrics: dict[str, Any]
+    primary_metric: Metric
     card: str
     reference: dict[str, Any]
     interface: dict[str, Any]
@@ -63,16 +48,22 @@ def write_package(folder: Path, identity: Identity, content: Content) -> None:
     }
     for name, data in files.items():
         atomic.write_bytes(folder / name, data)
-    document = {
-        "format": FORMAT,
-        "artifact_id": identity.artifact_id,
-        "kind": content.kind,
-        "model": identity.recipe["model"],
-        "identity": asdict(identity),
-        "interface": content.interface,
-        "files": {name: digest_bytes(data) for name, data in files.items()},
-    }
-    atomic.write_bytes(folder / "package.json", canonical(document))
+    recipe = identity.recipe
+    manifest = PackageManifest(
+        format="appliance-model-package/1",
+        artifact_id=identity.artifact_id,
+        name=recipe["model"],
+        kind=content.kind,
+        owner=recipe["owner"],
+        purpose=recipe["purpose"],
+        slo=msgspec.convert(recipe["slo"], Slo),
+        staleness=recipe["staleness_limit"],
+        primary_metric=content.primary_metric,
+        identity=identity,
+        interface=content.interface,
+        files={name: digest_bytes(data) for name, data in files.items()},
+    )
+    atomic.write_bytes(folder / MANIFEST, canonical(msgspec.to_builtins(manifest)))
 
 
 def read_package(folder: Path) -> dict[str, Any]:

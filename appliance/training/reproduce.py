@@ -28,10 +28,10 @@ from appliance.base.progress import NoProgress, Progress
 from appliance.features.source import Tables
 from appliance.features.view import view_of_declaration
 from appliance.governance.lineage import Document, FileRecord
+from appliance.governance.package import Identity
 from appliance.training import codes
 from appliance.training.dataset import Snapshots, pin_dataset
 from appliance.training.environment import CPU_CLASS, code_digest
-from appliance.training.package import Identity
 from appliance.training.recipe import recipe_of_json
 from appliance.training.run import read_outcome, run_job_process
 

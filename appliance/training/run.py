@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from appliance.base import atomic, process
 from appliance.base.digest import hex_of
 from appliance.base.errors import ApplianceError
@@ -24,12 +26,13 @@ from appliance.base.progress import NoProgress, Progress
 from appliance.features.source import Tables
 from appliance.features.training_set import LineageWriter, TrainingSet, file_record
 from appliance.features.view import FeatureView
+from appliance.governance.package import Identity
 from appliance.observability.gpu import GpuSampler, gpu_name
 from appliance.training import codes
 from appliance.training.dataset import pin_dataset
 from appliance.training.environment import CPU_CLASS, code_digest, job_environment
 from appliance.training.job import OUTCOME, REQUEST
-from appliance.training.package import FILES, Identity
+from appliance.training.package import FILES
 from appliance.training.recipe import ClassifierRecipe, Recipe, as_json, uses_gpu
 
 KIND = "model"  # of the lineage document
@@ -75,16 +78,13 @@ class Trainer:
     threads: int
     timeout_s: float
 
-    def train(self, recipe: Recipe, *, progress: Progress | None = None) -> RunResult:
-        """Run `recipe` on the newest data.
+    def pin(self, recipe: Recipe) -> TrainingSet:
+        """Materialise and pin the newest data of `recipe`; the same data are the same training set.
 
         Raises:
-            ApplianceError: the gate's code (APL-TRAINING-004 to -008), APL-TRAINING-003 when the job failed, or as
-                `pin_dataset`.
+            ApplianceError: as `pin_dataset`.
         """
-        progress = progress or NoProgress()
-        progress.begin("training", 3)
-        pinned = pin_dataset(
+        return pin_dataset(
             recipe,
             tables=self.tables,
             views=self.views,
@@ -92,6 +92,19 @@ class Trainer:
             folder=self.runs_folder / "training-sets",
             site_folder=self.site_folder,
         )
+
+    def train(
+        self, recipe: Recipe, *, pinned: TrainingSet | None = None, progress: Progress | None = None
+    ) -> RunResult:
+        """Run `recipe` on the training set `pinned`, or on the newest data.
+
+        Raises:
+            ApplianceError: the gate's code (APL-TRAINING-004 to -008), APL-TRAINING-003 when the job failed, or as
+                `pin_dataset`.
+        """
+        progress = progress or NoProgress()
+        progress.begin("training", 3)
+        pinned = pinned or self.pin(recipe)
         progress.advance(1)
         identity = identity_for(recipe, pinned.digest, self.views, environment=self.environment, threads=self.threads)
         folder = self.runs_folder / f"{recipe.model}-{hex_of(identity.artifact_id)[:16]}"
@@ -159,7 +172,7 @@ def run_job_process(
     """
     atomic.remove_tree(folder)
     request = {
-        "identity": {name: getattr(identity, name) for name in identity.__dataclass_fields__},
+        "identity": msgspec.to_builtins(identity),
         "training_set": str(training_set),
         "output": str(folder),
     }

@@ -51,6 +51,11 @@ def log_origin(site_name: str) -> str:
     return f"log.{site_name}.appliance.internal"
 
 
+def site_of(origin: str) -> str:
+    """The site whose log has this origin."""
+    return origin.removeprefix("log.").removesuffix(".appliance.internal")
+
+
 def role_identity(site_name: str, role: str) -> str:
     """The SAN of what a role signs."""
     return f"https://{site_name}.appliance.internal/roles/{role}"
@@ -105,24 +110,27 @@ def init_trust(folder: Path, site_name: str, clock: Clock, roles: Mapping[str, b
     """Make the trust folder of a site; `roles` maps each role to its public key (DER SubjectPublicKeyInfo).
 
     Raises:
-        ApplianceError: APL-TRUST-007 there is one, APL-BASE-002 it cannot be written; nothing was left behind.
+        ApplianceError: APL-TRUST-007 there is one, APL-TRUST-005 two roles share a key, APL-BASE-002 it cannot be
+            written; nothing was left behind.
     """
     if folder.exists():
         raise ApplianceError(codes.TRUST_EXISTS, f"{folder} exists", where=str(folder))
+    if len(set(roles.values())) != len(roles):
+        raise ApplianceError(codes.KEY_UNUSABLE, "two roles have the same key")
     now = clock.now().replace(microsecond=0)
-    making = folder.with_name(f".tmp-{folder.name}")
+    made = folder.with_name(f".tmp-{folder.name}")  # where the work lies that a failure must remove
     try:
-        atomic.remove_tree(making)
-        _make(making, site_name, now, roles)
-        for path in (making, *(path for path in making.rglob("*") if path.is_dir())):
+        atomic.remove_tree(made)
+        _make(made, site_name, now, roles)
+        for path in (made, *(path for path in made.rglob("*") if path.is_dir())):
             atomic.fsync_folder(path)
-        making.rename(folder)
+        made = made.rename(folder)
         atomic.fsync_folder(folder.parent)
     except OSError as error:
-        atomic.remove_tree(making)
+        atomic.remove_tree(made)
         raise ApplianceError(base_codes.WRITE_FAILED, f"cannot write: {error.strerror}", where=str(folder)) from error
     except ApplianceError:
-        atomic.remove_tree(making)
+        atomic.remove_tree(made)
         raise
     return open_enclave(folder)
 
@@ -138,7 +146,7 @@ def open_enclave(folder: Path, store: KeyStore | None = None) -> Enclave:
     origin = trust_config.log_of(config).origin
     return Enclave(
         folder=folder,
-        site_name=origin.removeprefix("log.").removesuffix(".appliance.internal"),
+        site_name=site_of(origin),
         trust_config=config,
         authority=_load_certificate(folder, "issuing"),
         timestamper=_load_certificate(folder, "timestamp"),

@@ -89,6 +89,13 @@ CLOCK_REFUSED = declare(
     meaning="A signature made now would carry a time at which the authority did not exist, and could never verify.",
     action="Set the clock (a dead clock battery shows as a year like 1970), then run the command again.",
 )
+TARGET_EXISTS = declare(
+    "APL-TRUST-015",
+    "The target folder exists",
+    meaning="An export never writes into a folder that is there: old and new files would mix.",
+    action="Name a folder that does not exist.",
+    exit_code=EXIT_USAGE,
+)
 BUNDLE_MISSING = declare(
     "APL-TRUST-014",
     "A signed statement is missing",

@@ -71,7 +71,7 @@ def parse_log_key(text: str) -> LogKey:
     """
     try:
         origin, key_hash, body = text.strip().split("+", 2)
-        raw = _decode(body)
+        raw = decode_base64(body)
         key = LogKey(origin=origin, public=ed25519.Ed25519PublicKey.from_public_bytes(raw[1:]))
     except ValueError as error:
         raise ApplianceError(codes.KEY_UNUSABLE, f"not a verifier key: {error}") from error
@@ -126,7 +126,7 @@ def _parse_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
     lines = []
     for line in rest.decode().removesuffix("\n").split("\n"):
         dash, name, body = line.split(" ")
-        raw = _decode(body)
+        raw = decode_base64(body)
         if dash != "\u2014" or not name or len(raw) < 5:
             raise ValueError("malformed signature line")
         lines.append((name, raw[:4], raw[4:]))
@@ -135,7 +135,7 @@ def _parse_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
 
 def _parse_text(text: bytes) -> tuple[str, int, bytes]:
     origin, size_text, root_text = text.decode().removesuffix("\n").split("\n")
-    size, root = int(size_text), _decode(root_text)
+    size, root = int(size_text), decode_base64(root_text)
     if len(root) != HASH_BYTES or not 0 <= size <= MAX_SIZE:
         raise ValueError("size or root out of range")
     if checkpoint_text(origin, size, root) != text:
@@ -143,7 +143,8 @@ def _parse_text(text: bytes) -> tuple[str, int, bytes]:
     return origin, size, root
 
 
-def _decode(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
+    """Base64 with one spelling per value: ValueError for stray bits or signs."""
     raw = base64.b64decode(text, validate=True)
     if base64.b64encode(raw).decode() != text:
         raise binascii.Error("base64 has another spelling")

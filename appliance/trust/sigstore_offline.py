@@ -4,7 +4,8 @@ Checks, in this order
 1. `sigstore.verify.Verifier` with our trust config: certificate chain, SCT, identity, issuer, log proof, entry
    timestamp, time stamp, DSSE signature, entry body.
 2. What it leaves open: the checkpoint is by our log under its own name, its size and root are those of the proof, and
-   the entry's index is that of the proof.
+   the entry's index is that of the proof; the time stamp verifies as well (one of two times is enough for Sigstore)
+   and says what the log says; base64 has no second spelling.
 3. The payload is one of our statements, in canonical form.
 4. The certificate names the role key that asked for it.
 
@@ -14,7 +15,6 @@ Not checked here: revocation, witnesses, key lifetimes, and that the log has not
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import functools
 import json
@@ -25,7 +25,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from appliance.base.errors import ApplianceError
-from appliance.trust import certificates, codes, notes, trust_config
+from appliance.trust import certificates, codes, notes, timestamp, trust_config
 from appliance.trust.signer import MAX_BUNDLE_BYTES
 from appliance.trust.statements import PAYLOAD_TYPE, Statement, parse_statement
 
@@ -45,8 +45,11 @@ _REFUSALS = (
     InvalidSignature,
     UnsupportedAlgorithm,
     x509.ExtensionNotFound,
+    x509.InvalidVersion,
     x509.DuplicateExtension,
 )
+_LOG_FIELDS = ("keyId", "signedEntryTimestamp", "rootHash", "hashes", "canonicalizedBody")
+_BASE64 = frozenset((*_LOG_FIELDS, "rawBytes", "signedTimestamp", "payload", "sig"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,9 @@ def verify_statement(bundle: bytes, config: bytes, *, identity: str, issuer: str
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"expected a signature by {identity}: {error}") from error
     if kind != PAYLOAD_TYPE:
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"expected payload type {PAYLOAD_TYPE}, got {kind}")
+    _check_spelling(document)
     index, signed_at = _check_proof(document, trust_config.log_of(config))
+    _check_timestamp(document, trust_config.timestampers_of(config), signed_at)
     if key_id is None:
         raise ApplianceError(codes.SIGNATURE_REFUSED, "the certificate names no role key")
     return VerifiedStatement(
@@ -118,13 +123,27 @@ def _verifier(config: bytes) -> Verifier:
         raise ApplianceError(codes.TRUST_CONFIG_INVALID, str(error)) from error
 
 
+def _check_spelling(value: Any, name: str = "") -> None:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_spelling(each, key)
+    elif isinstance(value, list):
+        for each in value:
+            _check_spelling(each, name)
+    elif name in _BASE64:
+        try:
+            notes.decode_base64(value)
+        except _REFUSALS as error:
+            raise ApplianceError(codes.SIGNATURE_REFUSED, f"{name} has another spelling: {error}") from error
+
+
 def _check_proof(document: dict[str, Any], log: notes.LogKey) -> tuple[int, dt.datetime]:
     try:
         (entry,) = document["verificationMaterial"]["tlogEntries"]
         proof = entry["inclusionProof"]
         note = proof["checkpoint"]["envelope"].encode()
         index, size = int(proof["logIndex"]), int(proof["treeSize"])
-        root = base64.b64decode(proof["rootHash"], validate=True)
+        root = notes.decode_base64(proof["rootHash"])
         entry_index = int(entry["logIndex"])
         signed_at = dt.datetime.fromtimestamp(int(entry["integratedTime"]), dt.UTC)
     except (*_REFUSALS, OverflowError, OSError) as error:
@@ -137,3 +156,17 @@ def _check_proof(document: dict[str, Any], log: notes.LogKey) -> tuple[int, dt.d
     if entry_index != index:
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"the entry says index {entry_index}, its proof {index}")
     return index, signed_at
+
+
+def _check_timestamp(document: dict[str, Any], chain: tuple[x509.Certificate, ...], signed_at: dt.datetime) -> None:
+    try:
+        stamps = document["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
+        (token,) = [notes.decode_base64(stamp["signedTimestamp"]) for stamp in stamps]
+        (signature,) = [notes.decode_base64(each["sig"]) for each in document["dsseEnvelope"]["signatures"]]
+    except _REFUSALS as error:
+        raise ApplianceError(codes.SIGNATURE_REFUSED, f"the timestamp is malformed: {error!r}") from error
+    stamped_at = timestamp.verify(token, signature, chain=chain)
+    if stamped_at != signed_at:
+        raise ApplianceError(
+            codes.SIGNATURE_REFUSED, f"the log says {signed_at.isoformat()}, the timestamp {stamped_at.isoformat()}"
+        )

@@ -3,7 +3,8 @@
 Rules
 1. A statement is canonical JSON; its digest is its identity.
 2. Subjects carry SHA-256 only: other algorithms in ``digest`` make unmodified verifiers refuse the statement.
-3. Predicate types are ``https://appliance.internal/attestations/<name>/v1``. Predicates hold no floats.
+3. Predicate types are ``https://appliance.internal/attestations/<name>/v1``, but for `model_signing`, which is the
+   OpenSSF form. Predicates hold no floats.
 4. Parsing is strict: unknown fields, other spellings and empty subjects are refused.
 """
 
@@ -27,6 +28,8 @@ _ATTESTATIONS = "https://appliance.internal/attestations"
 TRAINING_SET = f"{_ATTESTATIONS}/training-set/v1"
 MODEL = f"{_ATTESTATIONS}/model/v1"
 APPROVAL = f"{_ATTESTATIONS}/approval/v1"
+MODEL_SIGNING = "https://model_signing/signature/v1.0"  # of the OpenSSF model signing specification
+_EMPTY = digest_bytes(b"")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,18 @@ def model(*, name: str, package_digest: str, files: Mapping[str, str], predicate
         {f"{name}/package.json": package_digest, **{f"{name}/{path}": each for path, each in files.items()}},
         predicate,
     )
+
+
+def model_signing(*, name: str, files: Mapping[str, str]) -> bytes:
+    """The files of a model folder in the form that the unmodified ``model_signing verify sigstore`` reads.
+
+    Its root digest is over the digests of the files in order of name; it leaves out empty files.
+    """
+    listed = [(path, hex_of(digest)) for path, digest in sorted(files.items()) if digest != _EMPTY]
+    root = digest_bytes(b"".join(bytes.fromhex(digest) for _, digest in listed))
+    serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": []}
+    resources = [{"name": path, "algorithm": "sha256", "digest": digest} for path, digest in listed]
+    return make_statement(MODEL_SIGNING, {name: root}, {"serialization": serialization, "resources": resources})
 
 
 def approval(*, name: str, subject_digest: str, predicate: Mapping[str, Any]) -> bytes:

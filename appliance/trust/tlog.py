@@ -53,7 +53,8 @@ class TransparencyLog:
 
         Raises:
             ApplianceError: APL-TRUST-001 an entry is too large, APL-TRUST-002 or -003 the log is damaged,
-                APL-BASE-002 it cannot be written. In each case nothing was added.
+                APL-BASE-002 it cannot be written. Nothing was added; only when the very last sync fails, after the
+                checkpoint was replaced, may all of it have been.
         """
         with self.writing() as writer:
             return writer.append(entries)

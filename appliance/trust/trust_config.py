@@ -78,6 +78,22 @@ def log_of(config: bytes) -> notes.LogKey:
         raise ApplianceError(codes.TRUST_CONFIG_INVALID, f"names no transparency log: {error!r}") from error
 
 
+def timestampers_of(config: bytes) -> tuple[x509.Certificate, ...]:
+    """The timestamp authority that a trust config names: its certificate and those above it.
+
+    Raises:
+        ApplianceError: APL-TRUST-012.
+    """
+    try:
+        (entry,) = json.loads(config)["trustedRoot"]["timestampAuthorities"]
+        return tuple(
+            x509.load_der_x509_certificate(base64.b64decode(each["rawBytes"], validate=True))
+            for each in entry["certChain"]["certificates"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ApplianceError(codes.TRUST_CONFIG_INVALID, f"names no timestamp authority: {error!r}") from error
+
+
 def _instance(url: str, public: keys.PublicKey, log_id: bytes) -> dict[str, Any]:
     details = _DETAILS[public.curve.name] if isinstance(public, ec.EllipticCurvePublicKey) else "PKIX_ED25519"
     return {

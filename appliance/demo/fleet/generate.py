@@ -6,7 +6,7 @@ Rules
 2. Planted faults: records late by 1 to 5 days, records delivered one period after their successor, records sent
    twice, a new firmware that sends milliseconds, degrees Fahrenheit, a sensor that stands still for 3 days, impossible
    values, an unknown measure code. Laboratory results (`dga_tdcg`) carry the time of the sample and arrive days later;
-   a sample is back-dated to the morning of each incident, so a model that ignores arrival sees the future.
+   a sample is dated 23 hours before each incident, so a model that ignores arrival sees the future.
 3. The truth file counts every fault in readings. Nothing but `appliance.demo` reads it.
 """
 
@@ -61,8 +61,8 @@ STUCK_DAYS = 3
 class Truth:
     """What was planted. Counts are readings unless the name says otherwise.
 
-    `late` counts readings that arrive more than a day after their event, laboratory results included; `devices_ms`
-    names the devices whose firmware changed.
+    `late` counts readings in microseconds that arrive over a day after their event, laboratory results included;
+    `devices_ms` names the devices whose firmware changed.
     """
 
     seed: int
@@ -148,12 +148,13 @@ def _deliveries(
     stuck = _StuckSensors(plan, random)
     ambient_noise = random.normal(0.0, 0.2, options.devices)
     next_lab_slot = random.integers(0, 7 * SLOTS_PER_DAY, options.devices)
+    sampled: set[tuple[int, int]] = set()
     held: list[_Held] = []
     for number, period in enumerate(simulate(plan)):
         fresh = _encode_period(plan, period, sequence, random, ambient_noise, stuck, tally)
         sequence += 1
         labels += _labels_of(plan, period, random, tally)
-        held += _lab_results(plan, period, number, sequence, next_lab_slot, random)
+        held += _lab_results(plan, period, number, sequence, next_lab_slot, sampled, random)
         keep = np.ones(len(fresh), dtype=bool)
         if options.faults and number + 16 < options.periods:
             fate = random.random(len(fresh))
@@ -208,8 +209,7 @@ def _count_delivery(plan: FleetPlan, delivered: Records, number: int, newest: In
     received = _period_end_us(plan.options, number) + DELIVERY_US
     new_firmware = np.repeat(delivered.firmware == 1, delivered.lengths)
     tally.milliseconds += int(new_firmware.sum())
-    event_us = np.where(new_firmware, delivered.event_time * 1000, delivered.event_time)
-    tally.late += int((received - event_us > DAY_US).sum())
+    tally.late += int((~new_firmware & (received - delivered.event_time > DAY_US)).sum())
     for device, sequence in zip(delivered.device, delivered.sequence, strict=True):
         tally.out_of_order_records += int(sequence < newest[device])
         newest[device] = max(newest[device], sequence)
@@ -307,17 +307,26 @@ def _labels_of(
 
 
 def _lab_results(
-    plan: FleetPlan, period: Period, number: int, sequence: Ints, next_lab_slot: Ints, random: np.random.Generator
+    plan: FleetPlan,
+    period: Period,
+    number: int,
+    sequence: Ints,
+    next_lab_slot: Ints,
+    sampled: set[tuple[int, int]],
+    random: np.random.Generator,
 ) -> list[_Held]:
-    """Oil samples: weekly per device, and one on the morning of each incident; analysed within 3 to 10 days."""
+    """Oil samples: weekly per device, and one dated 23 hours before each incident; analysed within 3 to 10 days."""
     samples = [
         (int(device), int(next_lab_slot[device]), 1.0) for device in np.flatnonzero(next_lab_slot < period.first_slot)
     ]
     for device, slot, _ in samples:
         next_lab_slot[device] = slot + 7 * SLOTS_PER_DAY
-    samples += [(device, max(0, slot - SLOTS_PER_DAY // 2), 3.0) for device, slot in period.incidents]
+    samples += [(device, max(0, slot - SLOTS_PER_DAY + 4), 6.0) for device, slot in period.incidents]
     held = []
     for device, slot, factor in samples:
+        if (device, slot) in sampled:  # one sample per device and instant
+            continue
+        sampled.add((device, slot))
         milliseconds = int(plan.switch_slot[device] <= period.first_slot)
         at_us = to_us(plan.options.start) + slot * INTERVAL_US
         held.append(

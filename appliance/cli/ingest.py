@@ -1,0 +1,119 @@
+"""``appliance ingest``: take what is in the spool, and account for it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from appliance.base.progress import Progress
+from appliance.cli.command import Call, Result, command, noun
+from appliance.cli.text import table
+
+
+class _Steps:
+    """One line on stderr for each stretch of work."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def begin(self, what: str, total: int | None) -> None:
+        if total != 0:
+            self._call.say(what if total is None else f"{what}: {total}")
+
+    def advance(self, amount: int) -> None:
+        pass
+
+
+def steps(call: Call) -> Progress:
+    return _Steps(call)
+
+
+@command(
+    "ingest",
+    "run",
+    changes="ingest.run",
+    roles=("data-engineer", "operator"),
+    example="appliance ingest run --site ./site",
+)
+@click.option("--once", is_flag=True, help="Take what is there now; do not look again for what came in meanwhile.")
+def run(call: Call, once: bool) -> Result:
+    """Take readings and drops from the spool into the lake.
+
+    Ends when the spool is empty. A run that was stopped or killed is gone on with by the next one: nothing is lost
+    and nothing comes in twice.
+    """
+    readings = call.parts.sink.run(until_empty=not once, progress=steps(call))
+    drops = call.parts.drops.run(progress=steps(call))
+    alarms = [asdict(alarm) for alarm in (*readings.alarms, *drops.alarms)]
+    data: dict[str, Any] = {
+        "readings": {**asdict(readings), "alarms": len(readings.alarms)},
+        "drops": {**asdict(drops), "alarms": len(drops.alarms)},
+        "alarms": alarms,
+    }
+    lines = [
+        f"{readings.files} files with {readings.readings} readings: {readings.accepted} accepted, "
+        f"{sum(readings.refused.values())} refused, {readings.late} late",
+        f"{drops.files} drops with {drops.lines} lines: {drops.accepted} accepted, "
+        f"{sum(drops.refused.values())} refused",
+    ]
+    if readings.refused or drops.refused:
+        reasons = sorted({**drops.refused, **readings.refused})
+        counts = [(code, readings.refused.get(code, 0) + drops.refused.get(code, 0)) for code in reasons]
+        lines += ["", table(("reason", "refused"), counts)]
+    if alarms:
+        shown = [(alarm["severity"], alarm["code"], alarm["subject"], alarm["message"]) for alarm in alarms[:20]]
+        lines += ["", f"{len(alarms)} new alerts", table(("severity", "code", "subject", "message"), shown)]
+    return Result(data=data, text="\n".join(lines))
+
+
+@command("ingest", "status", example="appliance ingest status --json")
+def status(call: Call) -> Result:
+    """Show what waits in the spool and how far each table has taken it."""
+    from appliance.ingestion.status import sources
+
+    found = sources(call.parts.sink, call.parts.drops, call.parts.lake)
+    rows = [(each.source, each.waiting, each.claimed, each.position) for each in found]
+    return Result(
+        data={"sources": [asdict(each) for each in found]},
+        text=table(("source", "waiting", "claimed", "position"), rows),
+    )
+
+
+@command("ingest", "ledger", example="appliance ingest ledger --device tx-0042")
+@click.option("--device", default=None, metavar="ID", help="Only this device.")
+def ledger(call: Call, device: str | None) -> Result:
+    """Count what came in against what is in silver and in quarantine, anew from the tables.
+
+    Ends with 1 when a device and hour does not balance.
+    """
+    from appliance.ingestion.ledger import balance
+
+    found = balance(call.parts.lake)
+    lines = [line for line in found.lines if device is None or line.device_id == device]
+    shown = lines if device is not None else [line for line in lines if line.imbalance]
+    summary = (
+        f"came in {found.came_in} = accepted {found.accepted} + quarantined {found.quarantined} "
+        f"+ pending {found.pending}; imbalance {found.imbalance}"
+    )
+    rows = [
+        (line.device_id, line.hour, line.came_in, line.accepted, line.quarantined, line.pending, line.imbalance)
+        for line in shown[:200]
+    ]
+    heads = ("device", "hour", "came in", "accepted", "quarantined", "pending", "imbalance")
+    return Result(
+        data={
+            "came_in": found.came_in,
+            "accepted": found.accepted,
+            "quarantined": found.quarantined,
+            "pending": found.pending,
+            "imbalance": found.imbalance,
+            "lines": [{**asdict(line), "imbalance": line.imbalance} for line in lines],
+        },
+        text=summary if not rows else f"{summary}\n\n{table(heads, rows)}",
+        exit_code=1 if found.imbalance else 0,
+    )
+
+
+group = noun("ingest", "Take readings and drops from the spool into the lake.", [run, status, ledger])

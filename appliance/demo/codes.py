@@ -1,0 +1,18 @@
+"""Error codes of `appliance.demo`."""
+
+from appliance.base.errors import declare
+
+NOT_OURS = declare(
+    "APL-DEMO-001",
+    "The folder is not a demo site",
+    meaning="The demo replaces a site that it made itself, and nothing else.",
+    action="Name another folder with --site, or remove this one yourself.",
+    exit_code=2,
+)
+STEP_FAILED = declare(
+    "APL-DEMO-002",
+    "A step of the demo failed",
+    meaning="A command of the guided run ended with an error. The site is left as it is, for a look.",
+    action="Read the command and its error above; appliance serve stop ends what still runs.",
+)
+"""A command of the guided run did not end as it should."""

@@ -1,0 +1,307 @@
+"""Quarantine: what is in it, and bringing readings in after a fix.
+
+Reparse in two commits (docs/explanation/commit_protocol.md): readings that pass now go to silver, then they leave
+quarantine. Rules
+1. Only readings of the reasons in `FIXABLE` are tried: those that a decoder or a declaration can be the cause of.
+   The first by position still wins, so duplicates stay.
+2. Only files that every table has taken are touched, and the spool is held, so that no ingest run works meanwhile.
+3. Killed between the two commits, the next reparse finds the readings in silver, adds none, and finishes the removal.
+4. ``arrived_at`` of what comes in is the time of the reparse: nobody could know it before.
+5. What does not pass stays as it is, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from appliance.base.clock import from_us, rfc3339, to_us
+from appliance.base.errors import ApplianceError
+from appliance.base.progress import NoProgress, Progress
+from appliance.config.model import IngestSection
+from appliance.ingestion import codes, declarations, rows
+from appliance.ingestion.batch import Readings, TakenFile, select_readings, side_by_side
+from appliance.ingestion.decode import Limits, decode
+from appliance.ingestion.history import Flags, ReadingHistory
+from appliance.ingestion.ledger import REPARSE
+from appliance.ingestion.positions import PROPERTY, Positions
+from appliance.ingestion.reasons import BY_CODE
+from appliance.ingestion.rules import OK, Rulebook, classify
+from appliance.ingestion.seen import KeySet
+from appliance.ingestion.sink import Sink
+from appliance.ingestion.spool import ClaimedFile
+from appliance.storage import names
+from appliance.storage.objects import FolderStore
+from appliance.storage.tables import LINEAGE, Lake
+
+FIXABLE = ("EVENT_TIME", "MEASURE", "UNIT", "RANGE", "QUALITY", "STUCK")
+FILES_PER_COMMIT = 64  # of quarantined readings; bounds memory and the length of the filter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Quarantined rows of one reason: how many, of how many devices and files, when they arrived."""
+
+    code: str
+    title: str
+    rows: int
+    devices: int
+    files: int
+    first_arrived_at: str
+    last_arrived_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReparseReport:
+    """`tried` readings of `files` files were decoded again; `accepted` are in silver now, by firmware."""
+
+    tried: int = 0
+    accepted: int = 0
+    files: int = 0
+    by_firmware: Mapping[str, int] = field(default_factory=dict)
+    commits: int = 0
+
+
+class Quarantine:
+    def __init__(
+        self,
+        *,
+        lake: Lake,
+        objects: FolderStore,
+        sink: Sink,
+        declarations_folder: Path,
+        settings: IngestSection,
+    ) -> None:
+        self._lake = lake
+        self._objects = objects
+        self._sink = sink
+        self._declarations_folder = declarations_folder
+        self._limits = Limits(max_file_bytes=settings.max_file_bytes, max_expansion=settings.max_expansion)
+
+    def summary(self) -> tuple[Group, ...]:
+        """One group per reason, most rows first."""
+        if names.QUARANTINE not in self._lake.tables():
+            return ()
+        found = self._lake.scan(names.QUARANTINE, columns=("code", "device_id", "source", "position", "arrived_at"))
+        grouped = found.group_by("code").aggregate(
+            [([], "count_all"), ("device_id", "count_distinct"), ("position", "count_distinct"),
+             ("arrived_at", "min"), ("arrived_at", "max")]
+        )  # fmt: skip
+        groups = (
+            Group(
+                code=each["code"],
+                title=BY_CODE[each["code"]].title if each["code"] in BY_CODE else each["code"],
+                rows=each["count_all"],
+                devices=each["device_id_count_distinct"],
+                files=each["position_count_distinct"],
+                first_arrived_at=rfc3339(each["arrived_at_min"]),
+                last_arrived_at=rfc3339(each["arrived_at_max"]),
+            )
+            for each in grouped.to_pylist()
+        )
+        return tuple(sorted(groups, key=lambda group: (-group.rows, group.code)))
+
+    def rows(self, code: str, *, device_id: str | None = None, limit: int = 20) -> pa.Table:
+        """The first rows of a reason, by position.
+
+        Raises:
+            ApplianceError: APL-INGEST-007.
+        """
+        if code not in BY_CODE:
+            raise ApplianceError(codes.REASON_UNKNOWN, f"expected one of {', '.join(BY_CODE)}, got {code!r}")
+        if names.QUARANTINE not in self._lake.tables():
+            return rows.QUARANTINE.empty_table()
+        found = self._lake.scan(names.QUARANTINE, where=f"code = '{code}'")
+        if device_id is not None:
+            found = found.filter(pc.equal(found["device_id"], device_id))
+        ordered = found.sort_by([(name, "ascending") for name in ("source", "position", "record", "index")])
+        return ordered.slice(0, limit)
+
+    def reparse(self, *, progress: Progress | None = None) -> ReparseReport:
+        """Decode refused readings again with the declarations of now, and let in those that pass.
+
+        Raises:
+            ApplianceError: see `Sink.run`.
+        """
+        progress = progress or NoProgress()
+        declared = declarations.load(self._declarations_folder)
+        if names.QUARANTINE not in self._lake.tables():
+            return ReparseReport()
+        with self._sink.spool.exclusive():
+            now_us = to_us(self._sink.checked_now())
+            waiting = self._waiting()
+            progress.begin("reparse files", len(waiting))
+            history = ReadingHistory(self._lake)
+            report = ReparseReport()
+            for first in range(0, len(waiting), FILES_PER_COMMIT):
+                some = waiting[first : first + FILES_PER_COMMIT]
+                report = self._some(some, declared, history, now_us, report)
+                progress.advance(len(some))
+            return report
+
+    def _waiting(self) -> list[dict[str, Any]]:
+        """Files with readings to try, by source and position: source, position, raw_digest."""
+        reasons = ", ".join(f"'{code}'" for code in FIXABLE)
+        found = self._lake.scan(
+            names.QUARANTINE, columns=("source", "position", "raw_digest"), where=f"code in ({reasons}) and index >= 0"
+        )
+        silver = Positions.parse(self._lake.head(names.READINGS).properties.get(PROPERTY))
+        files = found.group_by(["source", "position", "raw_digest"]).aggregate([]).to_pylist()
+        done = (each for each in files if each["position"] < silver.of(each["source"]))
+        return sorted(done, key=lambda each: (each["source"], each["position"]))
+
+    def _some(
+        self,
+        files: Sequence[dict[str, Any]],
+        declared: declarations.Declared,
+        history: ReadingHistory,
+        now_us: int,
+        report: ReparseReport,
+    ) -> ReparseReport:
+        by_source: dict[str, list[dict[str, Any]]] = {}
+        for each in files:
+            by_source.setdefault(each["source"], []).append(each)
+        for source, mine in by_source.items():
+            report = self._of_source(source, mine, declared, history, now_us, report)
+        return report
+
+    def _of_source(
+        self,
+        source: str,
+        files: Sequence[dict[str, Any]],
+        declared: declarations.Declared,
+        history: ReadingHistory,
+        now_us: int,
+        report: ReparseReport,
+    ) -> ReparseReport:
+        positions = ", ".join(str(each["position"]) for each in files)
+        where = f"source = '{source}' and position in ({positions})"
+        reasons = ", ".join(f"'{code}'" for code in FIXABLE)
+        refused = self._lake.scan(names.QUARANTINE, where=f"{where} and code in ({reasons}) and index >= 0")
+        readings = side_by_side([self._again(each) for each in files], declared.decoders.event_time_units())
+        identities = _identities(readings)
+        tried = _among(identities, refused)
+        judged = self._judge(readings, declared, refused)
+        inside = _among(identities, self._lake.scan(names.READINGS, columns=_IDENTITY, where=where))
+        passes = tried & (judged == OK)
+        head = self._lake.head(names.READINGS)
+        new = passes & ~inside
+        columns = readings.columns
+        again = history.repeated(columns.device, columns.measure, columns.event_time, new, head.snapshot_id)
+        new &= ~again
+        leaves = new | (tried & inside)
+        token = f"{now_us}:{files[0]['position']}:{files[-1]['position']}"
+        facts = {
+            "source": source,
+            "reparse": token,
+            "measures": declared.measures.digest,
+            "at": rfc3339(from_us(now_us)),
+        }
+        inputs = [self._lake.head(names.QUARANTINE).properties[LINEAGE]]
+        commits = 0
+        if new.any():
+            arrived = Readings(
+                table=readings.table,
+                columns=columns,
+                sent=readings.sent,
+                position=readings.position,
+                arrived_us=np.full(len(new), now_us, np.int64),
+            )
+            commit = self._lake.append(
+                names.READINGS,
+                select_readings(arrived, source, new, rows.SILVER, {}),
+                expected=head,
+                properties={REPARSE: token},
+                inputs=inputs,
+                facts=facts,
+            )
+            history.committed(commit.snapshot_id)
+            commits += 1
+        if leaves.any():
+            self._remove(readings, leaves, refused, f"{where} and code in ({reasons}) and index >= 0", inputs, facts)
+            commits += 1
+        firmware = Counter(columns.firmware.texts[code] for code in columns.firmware.codes[new].tolist())
+        return ReparseReport(
+            tried=report.tried + int(tried.sum()),
+            accepted=report.accepted + int(new.sum()),
+            files=report.files + len(files),
+            by_firmware=dict(Counter(report.by_firmware) + firmware),
+            commits=report.commits + commits,
+        )
+
+    def _remove(
+        self,
+        readings: Readings,
+        leaves: Flags,
+        refused: pa.Table,
+        where: str,
+        inputs: Sequence[str],
+        facts: Mapping[str, Any],
+    ) -> None:
+        gone = KeySet(3)
+        gone.add(_identities(readings), leaves)
+        stays = refused.filter(pa.array(~gone.add(_row_identities(refused))))
+        head = self._lake.head(names.QUARANTINE)
+        token = self._lake.head(names.READINGS).properties[REPARSE]
+        self._lake.replace(
+            names.QUARANTINE,
+            stays,
+            expected=head,
+            properties={REPARSE: token},
+            inputs=[*inputs, self._lake.head(names.READINGS).properties[LINEAGE]],
+            facts=facts,
+            remove=where,
+        )
+
+    def _again(self, file: Mapping[str, Any]) -> TakenFile:
+        data = self._objects.read(file["raw_digest"])
+        claimed = ClaimedFile(position=file["position"], path=Path(), name="", claimed_us=0)
+        return TakenFile(
+            file=claimed,
+            digest=file["raw_digest"],
+            size_bytes=len(data),
+            arrived_us=0,
+            decoded=decode(data, self._limits),
+        )
+
+    def _judge(self, readings: Readings, declared: declarations.Declared, refused: pa.Table) -> Any:
+        """Reasons by the rules of now, with the time of arrival that the file had."""
+        arrivals = dict(
+            zip(refused["position"].to_pylist(), refused["arrived_at"].cast(pa.int64()).to_pylist(), strict=True)
+        )
+        arrived_of = np.array([arrivals.get(each, 0) for each in np.unique(readings.position).tolist()], np.int64)
+        place = np.unique(readings.position, return_inverse=True)[1]
+        record = readings.table["record"].to_numpy().astype(np.int64)
+        return classify(
+            readings.columns,
+            Rulebook.of(declared.measures),
+            record_ids=place * (1 << 32) + record,
+            arrived_us=arrived_of[place] if len(place) else readings.arrived_us,
+            repeated=np.zeros(len(place), np.bool_),
+        )
+
+
+_IDENTITY = ("position", "record", "index")
+
+
+def _identities(readings: Readings) -> Any:
+    record, index = (readings.table[name].to_numpy().astype(np.int64) for name in ("record", "index"))
+    return np.stack([readings.position, record, index], axis=1)
+
+
+def _row_identities(table: pa.Table) -> Any:
+    return np.stack([table[name].to_numpy().astype(np.int64) for name in _IDENTITY], axis=1)
+
+
+def _among(identities: Any, table: pa.Table) -> Flags:
+    """Which readings are rows of `table`."""
+    there = KeySet(3)
+    there.add(_row_identities(table))
+    return there.add(identities)

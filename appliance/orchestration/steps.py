@@ -1,0 +1,323 @@
+"""What the ten steps do. Each is idempotent: done twice it leaves what once would have left.
+
+How each stays idempotent
+- quality, features: ingest and the online store take only what they have not taken.
+- split, train: training set and run folder are named by digests of their content and inputs.
+- register: a package that is registered already is found, not added.
+- shadow, canary: requests of a trial have fixed ids; those that were recorded before a kill are not sent again.
+- promote, watch: the registry is asked first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.compute as pc
+
+from appliance.base.clock import rfc3339
+from appliance.base.errors import ApplianceError
+from appliance.base.progress import Progress
+from appliance.features.training_set import TrainingSet
+from appliance.governance import codes as governance_codes
+from appliance.governance.registry import ModelVersion
+from appliance.ingestion import ledger
+from appliance.orchestration import codes, trial
+from appliance.orchestration.incumbent import incumbent_metric
+from appliance.orchestration.journal import Run
+from appliance.orchestration.replay import send
+from appliance.serving.contract import PredictRequest
+from appliance.serving.control import rotate
+from appliance.serving.deployment import Deployment
+from appliance.serving.processes import GATEWAY
+from appliance.serving.split import takes_canary
+from appliance.storage import names
+from appliance.training import codes as training_codes
+from appliance.training.recipe import ClassifierRecipe, Recipe, find_recipe
+from appliance.trust import statements
+from appliance.wiring.parts import Parts
+
+DRAIN_WITHIN_S = 60.0
+CHUNK_REQUESTS = 400  # sent before the shadow is waited for, so that its queue never overflows
+WATCH_REQUESTS = 200
+
+
+class Steps:
+    """The steps of one site for one recipe, as the mapping that `pipeline.advance` wants."""
+
+    def __init__(self, parts: Parts, deployment: Deployment, recipe: str, progress: Progress) -> None:
+        self._parts, self._deployment, self._progress = parts, deployment, progress
+        self._recipe: Recipe = find_recipe(parts.recipes, recipe)
+        self._settings = parts.site.settings.pipeline
+
+    def functions(self) -> Mapping[str, Callable[[Run], Mapping[str, Any]]]:
+        return {
+            "quality": self.quality,
+            "features": self.features,
+            "split": self.split,
+            "train": self.train,
+            "evaluate": self.evaluate,
+            "register": self.register,
+            "shadow": self.shadow,
+            "canary": self.canary,
+            "promote": self.promote,
+            "watch": self.watch,
+        }
+
+    def quality(self, run: Run) -> Mapping[str, Any]:
+        """Take in what waits; then the books must balance and most readings must be good."""
+        taken = self._parts.sink.run(progress=self._progress)
+        self._parts.drops.run(progress=self._progress)
+        books = ledger.balance(self._parts.lake)
+        if books.imbalance or books.pending:
+            raise ApplianceError(
+                codes.GATE_FAILED, f"ledger: imbalance {books.imbalance}, pending {books.pending}, expected 0 and 0"
+            )
+        share, limit = 100.0 * books.quarantined / max(1, books.came_in), self._settings.max_quarantined_percent
+        if share > limit:
+            raise ApplianceError(codes.GATE_FAILED, f"{share:.1f} % of readings are in quarantine, at most {limit:g} %")
+        return {
+            "readings_taken": taken.readings,
+            "readings": books.came_in,
+            "lake": books.accepted,
+            "quarantined": books.quarantined,
+            "imbalance": books.imbalance,
+        }
+
+    def features(self, run: Run) -> Mapping[str, Any]:
+        """Bring the online features up to the newest commit."""
+        done = self._parts.feature_store.materialize()
+        return {"files": done.files, "through_us": done.through_us, "data": self._parts.feature_store.data_lineage()}
+
+    def split(self, run: Run) -> Mapping[str, Any]:
+        """Pin the training set."""
+        pinned = self._parts.trainer.pin(self._recipe)
+        return {
+            "folder": pinned.folder.relative_to(self._parts.site.folder).as_posix(),
+            "digest": pinned.digest,
+            "lineage": pinned.lineage_id,
+            "rows": pinned.rows,
+        }
+
+    def train(self, run: Run) -> Mapping[str, Any]:
+        """Run the recipe on the pinned set; a closed gate of the recipe ends the run."""
+        split = run.outputs()["split"]
+        pinned = TrainingSet(
+            folder=self._parts.site.folder / split["folder"],
+            digest=split["digest"],
+            lineage_id=split["lineage"],
+            rows=split["rows"],
+        )
+        try:
+            result = self._parts.trainer.train(self._recipe, pinned=pinned, progress=self._progress)
+        except ApplianceError as error:
+            if error.code in training_codes.GATES.values():
+                raise ApplianceError(codes.GATE_FAILED, str(error), where=error.where) from error
+            raise
+        return {
+            "package": result.package.relative_to(self._parts.site.folder).as_posix(),
+            "artifact_id": result.artifact_id,
+            "lineage": result.lineage_id,
+            "wall_s": result.telemetry["wall_s"],
+            "gpu": result.telemetry["gpu"]["gpu"],
+        }
+
+    def evaluate(self, run: Run) -> Mapping[str, Any]:
+        """Measure the live version on the candidate's held-out rows, so that the registry compares like with like."""
+        outputs = run.outputs()
+        package = self._parts.site.folder / outputs["train"]["package"]
+        live = self._parts.registry.live(self._recipe.model)
+        metric, value = incumbent_metric(
+            package=package,
+            training_set=self._parts.site.folder / outputs["split"]["folder"],
+            incumbent=live.folder if live else None,
+        )
+        return {"metric": metric.name, "value": metric.value, "incumbent": value}
+
+    def register(self, run: Run) -> Mapping[str, Any]:
+        """Sign training set and model, and register the package if it is better."""
+        outputs = run.outputs()
+        package = self._parts.site.folder / outputs["train"]["package"]
+        version = self._registered(outputs["train"]["artifact_id"])
+        if version is None:
+            self._sign_training_set(outputs["split"])
+            try:
+                version = self._parts.registry.register(
+                    package, lineage=outputs["train"]["lineage"], incumbent=outputs["evaluate"]["incumbent"]
+                )
+            except ApplianceError as error:
+                if error.code == governance_codes.NOT_BETTER:
+                    raise ApplianceError(codes.NOT_BETTER, error.message) from error
+                raise
+        elif version.stage in ("live", "retired"):
+            raise ApplianceError(codes.NOT_BETTER, f"{version.id} has the same artifact id and is {version.stage}")
+        return {"version": version.version, "id": version.id, "artifact_id": version.manifest.artifact_id}
+
+    def shadow(self, run: Run) -> Mapping[str, Any]:
+        """Replay recorded requests; the candidate gets copies and answers nobody."""
+        return self._trial(run, "shadow", percent=0)
+
+    def canary(self, run: Run) -> Mapping[str, Any]:
+        """Replay again; the candidate answers for its share of entities."""
+        return self._trial(run, "canary", percent=self._settings.canary_percent)
+
+    def promote(self, run: Run) -> Mapping[str, Any]:
+        """Make the candidate live."""
+        version = self._candidate(run)
+        if version.stage != "live":
+            before = self._parts.registry.live(version.name)
+            version = self._parts.registry.promote(version.name, version.version)
+        else:
+            before = None
+        self._deployment.follow_registry(version.name)
+        self._deployment.end_trial(version.name)
+        return {"live": version.id, "replaced": before.id if before else None}
+
+    def watch(self, run: Run) -> Mapping[str, Any]:
+        """Send recorded requests to the new live version; roll back when it does not answer as it should."""
+        version = self._candidate(run)
+        requests = self._requests(run, "watch", WATCH_REQUESTS)
+        self._send(version.name, requests)
+        self._deployment.prediction_table().flush()
+        found = self._recorded(run, "watch")
+        judged = trial.judge(
+            expected=[request.request_id or "" for request in requests],
+            arm=found.get("live", []),
+            reference=[],
+            sent=len(requests),
+            limits=self._limits(WATCH_REQUESTS),
+        )
+        if judged.passed:
+            return dict(judged.figures)
+        reason = "; ".join(judged.reasons)
+        if self._parts.registry.rollback_target(version.name) is not None:
+            back = self._parts.registry.rollback(version.name, reason=reason)
+            self._deployment.follow_registry(version.name)
+            reason += f"; {back.id} is live again"
+        raise ApplianceError(codes.GATE_FAILED, f"{version.id}: {reason}")
+
+    def _trial(self, run: Run, mode: Literal["shadow", "canary"], *, percent: int) -> Mapping[str, Any]:
+        version = self._candidate(run)
+        if version.stage == "candidate":
+            raise ApplianceError(codes.NEEDS_APPROVAL, f"{version.id} waits for approval", where=version.id)
+        wanted = self._settings.replay_requests
+        requests = self._requests(run, mode, wanted)
+        self._deployment.try_out(version, mode, percent)
+        self._send(version.name, requests)
+        self._deployment.prediction_table().flush()
+        found = self._recorded(run, mode)
+        sent = {request.request_id or "" for request in requests}
+        if mode == "canary":
+            artifact_id = version.manifest.artifact_id
+            sent = {
+                request.request_id or "" for request in requests if takes_canary(request.entity, artifact_id, percent)
+            }
+        judged = trial.judge(
+            expected=sorted(sent),
+            arm=found.get(mode, []),
+            reference=found.get("live", []),
+            sent=len(requests),
+            limits=self._limits(wanted),
+        )
+        if judged.passed:
+            return dict(judged.figures)
+        self._deployment.end_trial(version.name)
+        code = codes.GATE_FAILED if judged.traffic else codes.NO_TRAFFIC
+        raise ApplianceError(code, f"{mode} of {version.id}: {'; '.join(judged.reasons)}")
+
+    def _candidate(self, run: Run) -> ModelVersion:
+        registered = run.outputs()["register"]
+        return self._parts.registry.get(self._recipe.model, registered["version"])
+
+    def _registered(self, artifact_id: str) -> ModelVersion | None:
+        for version in self._parts.registry.list(self._recipe.model):
+            if version.manifest.artifact_id == artifact_id:
+                return version
+        return None
+
+    def _sign_training_set(self, split: Mapping[str, Any]) -> None:
+        document = self._parts.lineage.load(split["lineage"])
+        statement = statements.training_set(
+            name=self._recipe.model,
+            digest=split["digest"],
+            lineage=split["lineage"],
+            files={Path(file.path).name: file.digest for file in document.files},
+            facts=document.facts,
+        )
+        self._parts.signer.sign(statement, self._parts.audit.current().role)
+
+    def _requests(self, run: Run, phase: str, count: int) -> list[PredictRequest]:
+        """The newest recorded questions of clients, asked again under the ids of this trial.
+
+        Raises:
+            ApplianceError: APL-PIPE-005, clients asked too little.
+        """
+        self._deployment.prediction_table().flush()
+        rows = self._parts.lake.scan(
+            names.PREDICTIONS,
+            columns=("request_id", "entity", "at", "served_at", "arm"),
+            where=f"model = '{self._recipe.model}'",
+        )
+        mine = pc.or_(pc.starts_with(rows["request_id"], "trial:"), pc.equal(rows["arm"], "shadow"))
+        rows = rows.filter(pc.invert(mine)).sort_by([("served_at", "descending"), ("request_id", "ascending")])
+        asked = dict.fromkeys(zip(rows["entity"].to_pylist(), rows["at"].to_pylist(), strict=True))
+        if len(asked) < count:
+            raise ApplianceError(codes.NO_TRAFFIC, f"{len(asked)} requests are recorded, {count} are asked for")
+        return [
+            PredictRequest(entity=entity, at=at, request_id=f"{_prefix(run, phase)}{number}")
+            for number, (entity, at) in enumerate(list(asked)[:count])
+        ]
+
+    def _send(self, model: str, requests: Sequence[PredictRequest]) -> None:
+        """Send what was not recorded before, and wait for the shadow."""
+        gateway = self._deployment.processes.running(GATEWAY)
+        port = gateway.port if gateway else self._parts.site.settings.serving.gateway_port
+        prefix = (requests[0].request_id or "").rpartition(":")[0]
+        done = self._recorded_ids(prefix)
+        missing = [request for request in requests if request.request_id not in done]
+        token = self._deployment.processes.control_token()
+        for start in range(0, len(missing), CHUNK_REQUESTS):
+            send(port, model, missing[start : start + CHUNK_REQUESTS], self._progress)
+            end_s = time.monotonic() + DRAIN_WITHIN_S
+            while rotate(port, token) and time.monotonic() < end_s:
+                time.sleep(0.05)
+
+    def _recorded_ids(self, prefix: str) -> set[str]:
+        rows = self._parts.lake.scan(
+            names.PREDICTIONS, columns=("request_id",), where=f"model = '{self._recipe.model}'"
+        )
+        return set(rows.filter(pc.starts_with(rows["request_id"], f"{prefix}:"))["request_id"].to_pylist())
+
+    def _recorded(self, run: Run, phase: str) -> dict[str, list[trial.Answer]]:
+        """Answers of a trial by arm."""
+        rows = self._parts.lake.scan(
+            names.PREDICTIONS, columns=("request_id", "arm", "score"), where=f"model = '{self._recipe.model}'"
+        )
+        rows = rows.filter(pc.starts_with(rows["request_id"], _prefix(run, phase)))
+        found: dict[str, list[trial.Answer]] = {}
+        for id, arm, score in zip(*(rows[name].to_pylist() for name in ("request_id", "arm", "score")), strict=True):
+            found.setdefault(arm, []).append(trial.Answer(request_id=id, score=score))
+        return found
+
+    def _limits(self, requests: int) -> trial.Limits:
+        return trial.Limits(
+            requests=requests,
+            max_error_percent=self._settings.max_error_percent,
+            max_score_shift=self._settings.max_score_shift,
+        )
+
+
+def check_classifier(recipe: Recipe) -> None:
+    """The pipeline serves classifiers; forecasters are trained, registered and approved without a trial.
+
+    Raises:
+        ApplianceError: APL-PIPE-001.
+    """
+    if not isinstance(recipe, ClassifierRecipe):
+        raise ApplianceError(codes.GATE_FAILED, f"{recipe.model} is not served by the gateway")
+
+
+def _prefix(run: Run, phase: str) -> str:
+    return f"trial:{rfc3339(run.created_at)}:{phase}:"

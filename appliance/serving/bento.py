@@ -1,0 +1,78 @@
+"""Packs a registered model as a Bento and names the command that serves it.
+
+The Bento holds the model package and one line that names our service. It is built in a process of its own: BentoML
+keeps global state and imports the service it builds. `BENTOML_HOME` is inside the site, the build asks no network.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from appliance.base import process
+from appliance.config.site import Site
+
+SERVICE = """from appliance.serving.service import Model
+
+__all__ = ["Model"]
+"""
+BUILD = """
+import sys, bentoml
+tag, folder = sys.argv[1:]
+name, _, version = tag.partition(":")
+bentoml.build("service:Model", name=name, version=version, build_ctx=folder, include=["service.py", "package/*"],
+              python={"lock_packages": False})
+"""
+
+
+class Bentos:
+    """The Bentos of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._home = site.serving / "bentoml"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # The folder of our interpreter comes first: BentoML looks for uv on the path.
+        import os
+
+        return {
+            "BENTOML_HOME": str(self._home),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def build(self, name: str, version: int, package: Path) -> Path:
+        """The Bento of a version; built unless it is there. Gives its folder.
+
+        Raises:
+            ApplianceError: APL-BASE-003.
+        """
+        folder = self._home / "bentos" / _bento_name(name) / f"v{version}"
+        if not (folder / "bento.yaml").is_file():
+            with tempfile.TemporaryDirectory(prefix="appliance-bento-") as context:
+                (Path(context) / "service.py").write_text(SERVICE, encoding="utf-8")
+                shutil.copytree(package, Path(context) / "package")
+                process.run(
+                    [sys.executable, "-c", BUILD, f"{_bento_name(name)}:v{version}", context],
+                    timeout_s=120,
+                    extra_environment=self.environment,
+                )
+        return folder
+
+    def package_in(self, folder: Path) -> Path:
+        return folder / "src" / "package"
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        """The command line that serves the Bento in `folder` on loopback."""
+        return [
+            *(sys.executable, "-m", "bentoml", "serve", str(folder)),
+            *("--host", "127.0.0.1"),
+            *("--port", str(port)),
+        ]
+
+
+def _bento_name(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,162 @@
+"""Runs the sink in children that are ended in the middle, and tells what is in the tables afterwards.
+
+Started by test_crash.py as a program of its own: it imports everything once, starts no thread, and forks a child for
+each run, so that a run costs a fraction of a second.
+
+usage: crash_worker.py FOLDER (points | random SEED)
+"""
+
+import functools
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from appliance.base.clock import to_us
+from appliance.ingestion import decode
+from tests.small_site import START, SmallSite, avro, readings, record
+
+WRITES = ("os.rename", "os.link", "os.remove")  # audit events of every step that changes what a restart sees
+FIX = '[[decoder]]\nfirmware = "2.0"\nevent_time_unit = "ms"\n'
+
+
+def files(count):
+    """Good readings, refused ones, repetitions, a firmware that sends milliseconds, and a file cut short."""
+    found = {}
+    for number in range(count):
+        late = readings(4, first=8 * number)
+        milliseconds = [{**each, "event_time": each["event_time"] // 1000} for each in late]
+        data = avro(
+            record("tx-1", number, readings(8, first=8 * number)),
+            record("tx-2", number, readings(8, first=8 * number, measure="load", value=5000.0 if number % 3 else 5.0)),
+            record("tx-3", number // 2, readings(4, first=8 * (number // 2))),
+            record("tx-4", number, milliseconds if number % 2 else late, firmware="2.0" if number % 2 else "1.0"),
+            block_bytes=300,
+        )
+        found[f"batch-{number:03d}.avro"] = data if number % 5 else data[:-30]
+    return found
+
+
+def child(work):
+    """Fork; the child does `work` and ends without any cleaning up."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def finish(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def put(folder, contents):
+    incoming = folder / "spool" / "readings" / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        (incoming / name).write_bytes(data)
+
+
+def crash_at(number):
+    """End the process before its n-th write, as a power cut would: nothing is flushed, nothing is cleaned up."""
+    left = [number]
+
+    def hook(event, arguments):
+        if event in WRITES:
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(70)
+
+    sys.addaudithook(hook)
+
+
+def ingest(folder):
+    SmallSite(folder, commit_rows=40).sink.run()
+
+
+def ingest_and_reparse(folder):
+    site = SmallSite(folder, commit_rows=40)
+    site.sink.run()
+    (site.declarations / "decoders.toml").write_text(FIX)
+    site.quarantine.reparse()
+
+
+def crash_in_ingest(folder, number):
+    crash_at(number)
+    ingest_and_reparse(folder)
+
+
+def tell(folder, target):
+    site = SmallSite(folder)
+    site.check_nothing_lost_or_doubled()
+    target.write_text(json.dumps(site.content(), default=str))
+
+
+def content(folder):
+    target = folder / "content.json"
+    if finish(child(lambda: tell(folder, target))) != 0:
+        return "does not add up"
+    return json.loads(target.read_text())
+
+
+def points(folder):
+    """A crash before each write in turn, then one undisturbed run: one line per crash."""
+    contents = files(4)
+    whole = folder / "whole"
+    put(whole, contents)
+    assert finish(child(lambda: ingest_and_reparse(whole))) == 0
+    expected = content(whole)
+    assert len(expected["silver.readings"]) > 50
+    assert len(expected["quarantine.readings"]) > 20
+    number = 0
+    while True:
+        site = folder / "site"
+        put(site, contents)
+        crashed = finish(child(functools.partial(crash_in_ingest, site, number)))
+        again = finish(child(functools.partial(ingest_and_reparse, site)))
+        same = content(site) == expected
+        print(json.dumps({"write": number, "crashed": crashed == 70, "again": again, "same": same}), flush=True)
+        shutil.rmtree(site)
+        if crashed == 0:
+            return
+        number += 1
+
+
+def at_random(folder, seed):
+    """Twenty kills at random moments, files coming in all the while: one line per kill, one at the end."""
+    rng = random.Random(seed)
+    contents = files(40)
+    names = sorted(contents)
+    whole, site = folder / "whole", folder / "site"
+    put(whole, contents)
+    began = time.monotonic()
+    assert finish(child(lambda: ingest(whole))) == 0
+    longest = (time.monotonic() - began) / 4
+    for kill in range(20):
+        put(site, {name: contents[name] for name in names[2 * kill : 2 * kill + 2]})
+        delay = rng.uniform(0, longest)
+        pid = child(lambda: ingest(site))
+        time.sleep(delay)
+        os.kill(pid, signal.SIGKILL)
+        print(json.dumps({"kill": kill, "after_s": round(delay, 4), "died": finish(pid) == -9}), flush=True)
+    again = finish(child(lambda: ingest(site)))
+    expected = content(whole)
+    assert len(expected["silver.readings"]) > 500
+    print(json.dumps({"again": again, "same": content(site) == expected}), flush=True)
+
+
+if __name__ == "__main__":
+    decode.decode(avro(record(readings=readings(1))), decode.Limits())  # compiled code is loaded before the forks
+    assert to_us(START) > 0
+    if sys.argv[2] == "points":
+        points(Path(sys.argv[1]))
+    else:
+        at_random(Path(sys.argv[1]), int(sys.argv[3]))
