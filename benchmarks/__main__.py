@@ -11,6 +11,8 @@ from pathlib import Path
 from appliance.base import process
 
 NAMES = ("ingest", "asof", "drift", "ett")
+IN_TRAINING = ("ett",)  # needs onnx and torch
+ROOT = Path(__file__).parents[1]
 LIMIT_S = 3600.0
 
 
