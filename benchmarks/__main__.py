@@ -24,12 +24,8 @@ def main() -> int:
     options = parser.parse_args()
     missed = False
     for name in options.names or NAMES:
-        words = [
-            sys.executable,
-            Path(__file__).parent / f"{name}.py",
-            "--json",
-            *(["--small"] if options.small else []),
-        ]
+        python = ROOT / ".venv-training" / "bin" / "python" if name in IN_TRAINING else Path(sys.executable)
+        words = [python, ROOT / "benchmarks" / f"{name}.py", "--json", *(["--small"] if options.small else [])]
         done = process.run(words, timeout_s=LIMIT_S, check=False)
         lines = done.stdout.decode().splitlines()
         if done.returncode not in (0, 1) or not lines:
