@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from appliance.base.digest import digest_json
@@ -76,8 +78,12 @@ class MemoryLake:
         where: str | None = None,
         snapshot_id: int | None = None,
     ) -> pa.Table:
+        """Of `where` only the comparison of the measure is understood; the rest filters nothing."""
         paths = [self.folder / file.path for file in self.files(name, snapshot_id)]
-        return pa.concat_tables([pq.read_table(path, columns=columns and list(columns)) for path in paths])
+        rows = pa.concat_tables([pq.read_table(path) for path in paths])
+        if found := re.match(r"measure == '(\w+)'", where or ""):
+            rows = rows.filter(pc.equal(rows["measure"], found[1]))
+        return rows.select(list(columns)) if columns else rows
 
 
 class EntryList:

@@ -55,7 +55,7 @@ def asof_rows(
         keys,
         event,
         known,
-        _order(_visible(event, known)),
+        _order(np.maximum(event, known)),
         wanted,
         instants,
         _order(instants),
@@ -100,14 +100,6 @@ def _order(instants: NDArray[np.int64]) -> NDArray[np.int64]:
     if bool(np.all(instants[1:] >= instants[:-1])):
         return np.zeros(0, np.int64)
     return np.argsort(instants, kind="stable")
-
-
-@numba.njit(cache=True)
-def _visible(event, known):  # type: ignore[no-untyped-def]
-    result = np.empty(event.size, np.int64)
-    for i in range(event.size):
-        result[i] = max(event[i], known[i])
-    return result
 
 
 @numba.njit(cache=True)

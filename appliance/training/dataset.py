@@ -243,7 +243,9 @@ def _categories(
     )
     until = pc.max(rows.filter(pc.equal(rows["part"], "train"))["at"])
     found = found.filter(pc.less_equal(found[slot.event_axis], until))
-    clusters = found[slot.entity].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    # Numbered by name, so that the order in which the lake returns rows cannot change a digit.
+    names = pc.unique(found[slot.entity]).sort()
+    clusters = pc.index_in(found[slot.entity], value_set=names).to_numpy()
     return {
         name: category_reference(found[name], clusters.astype(np.int64)).as_json() for name in recipe.watch.categories
     }
