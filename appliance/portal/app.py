@@ -73,9 +73,9 @@ class Portal:
         self._verifying = anyio.Lock()
         inner = Starlette(
             routes=[
-                Route("/", self._page(lambda request: home.page(data, request.query_params)), name="home"),
+                Route("/", self._page(lambda _: home.page(data))),
                 Route("/data", self._page(lambda request: data_page.page(data, request.query_params))),
-                Route("/models", self._page(lambda request: models.page(data))),
+                Route("/models", self._page(lambda _: models.page(data))),
                 Route("/models/{name}/{version:int}", self._page(self._model)),
                 Route("/predictions", self._page(lambda request: predictions.page(data, request.query_params))),
                 Route("/predictions/{id}", self._page(lambda request: predictions.detail(data, _id(request)))),
@@ -172,7 +172,7 @@ def _id(request: Request) -> str:
     return found
 
 
-async def _healthz(request: Request) -> Response:
+async def _healthz(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 

@@ -22,6 +22,7 @@ TITLES = {
     "roc_auc": "ROC AUC",
     "mse": "MSE",
     "mae": "MAE",
+    "mse_mean": "Mean MSE",
 }
 LESS_IS_BETTER = ("brier", "ece", "log_loss", "mse", "mae")
 
@@ -128,9 +129,7 @@ def _test(metrics: Mapping[str, Any]) -> Iterator[Row]:
 
 def _row(name: str, shown: str, found: Mapping[str, str]) -> Row:
     better = "less is better" if name in LESS_IS_BETTER else "more is better"
-    return Row(
-        name=shown, value=found["value"], low=found.get("low", ""), high=found.get("high", ""), better=better
-    )
+    return Row(name=shown, value=found["value"], low=found.get("low", ""), high=found.get("high", ""), better=better)
 
 
 def _honesty(found: Mapping[str, Any] | None) -> Honesty | None:
