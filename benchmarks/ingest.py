@@ -5,7 +5,7 @@ from the list of dictionaries, pyiceberg's append. Ours: the sink, with raw byte
 and the check for duplicates that the peer does not even have. Same files, one run, CPU time of the process; the peer
 gets a tenth of the files, because it is slow, and its figure is per reading.
 
-usage: python benchmarks/ingest.py [--readings N] [--json]
+usage: python benchmarks/ingest.py [--small] [--json]
 """
 
 import argparse
@@ -34,7 +34,7 @@ from appliance.observability.alerts import Alerts
 from appliance.storage.objects import FolderStore
 from appliance.storage.tables import Lake
 
-GOAL = 6.0
+GOAL, SMALL_GOAL = 6.0, 3.6
 ROUNDS = 3
 NOW = dt.datetime(2026, 3, 1, tzinfo=UTC)
 FIRST_US = to_us(dt.datetime(2025, 1, 1, tzinfo=UTC))
@@ -150,14 +150,15 @@ def ours(files, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--readings", type=int, default=3_000_000)
+    parser.add_argument("--small", action="store_true", help="one fifth of the readings, for CI")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    readings, goal = (600_000, SMALL_GOAL) if options.small else (3_000_000, GOAL)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     rng = np.random.default_rng(20260301)
     records_per_file = 400
-    count = max(10, options.readings // (records_per_file * PER_RECORD))
+    count = max(10, readings // (records_per_file * PER_RECORD))
     files = [encode.encode_batches(file_of(number, records_per_file, rng)) for number in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         ours(files[:1], Path(folder))  # compile once; a second start takes the compiled code from its cache
@@ -174,17 +175,18 @@ def main():
         "ours": round(of_ours, 4),
         "unit": "million readings per CPU second",
         "ratio": round(ratio, 1),
-        "goal": GOAL,
-        "holds": ratio >= GOAL,
+        "goal": goal,
+        "holds": ratio >= goal,
     }
     if options.json:
         print(json.dumps(found))
-        return
+        return 0 if found["holds"] else 1
     print(f"{'':28}{'M readings / CPU s':>20}")
     print(f"{'per-record loop':28}{of_peer:>20.3f}")
     print(f"{'the sink':28}{of_ours:>20.3f}")
-    print(f"{'ratio (goal ' + format(GOAL, 'g') + ')':28}{ratio:>20.1f}  {'holds' if found['holds'] else 'MISSED'}")
+    print(f"{'ratio (goal ' + format(goal, 'g') + ')':28}{ratio:>20.1f}  {'holds' if found['holds'] else 'MISSED'}")
+    return 0 if found["holds"] else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

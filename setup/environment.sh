@@ -31,7 +31,7 @@ fi
 
 [ -x "$folder/bin/python" ] || .venv-uv/bin/uv venv --quiet --no-config --python "$python" "$folder"
 rm -f "$stamp"
-.venv-uv/bin/uv pip sync --quiet --no-config --require-hashes --only-binary :all: --python "$folder/bin/python" "$lock"
+.venv-uv/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes --only-binary :all: --python "$folder/bin/python" "$lock"
 if [ "$name" != airflow ]; then
     # uv carries its own build backend, so the editable install asks no index.
     .venv-uv/bin/uv pip install --quiet --no-config --no-deps --no-index --python "$folder/bin/python" --editable .

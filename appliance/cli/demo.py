@@ -88,8 +88,10 @@ class Terminal:
 
         self.say(f"$ appliance {' '.join(words)} --as {role}")
         output = io.StringIO()
+        started = time.monotonic()
         with contextlib.redirect_stdout(output):
             code = run([*words, "--site", str(self._site), "--as", role, "--json"])
+        self.say(f"  {time.monotonic() - started:.1f} s")
         printed: Mapping[str, Any] = json.loads(output.getvalue().splitlines()[-1]) if output.getvalue() else {}
         if code not in accept:
             error = printed.get("error", {})

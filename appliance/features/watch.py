@@ -102,10 +102,11 @@ class Watch:
     def _codes(self, reference: Mapping[str, Any], slot: Any, since_us: int) -> list[Finding]:
         if not reference:
             return []
+        since = from_us(since_us).isoformat()
         rows = self.tables.scan(
             slot.table,
             columns=[slot.entity, slot.event_axis, *reference],
-            where=f"{slot.measure_column} == '{slot.measure}' and {slot.event_axis} > '{from_us(since_us).isoformat()}'",
+            where=f"{slot.measure_column} == '{slot.measure}' and {slot.event_axis} > '{since}'",
         )
         rows = rows.filter(pa.array(micros(rows[slot.event_axis]) > since_us))
         clusters = _codes_of(rows[slot.entity])

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from appliance.base import atomic
 from appliance.base.canonical import canonical
 from appliance.features.training_set import open_training_set
@@ -30,7 +32,7 @@ def run_job(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ApplianceError: APL-FEATURES-007, the training set is not the one that was pinned.
     """
-    identity = Identity(**request["identity"])
+    identity = msgspec.convert(request["identity"], Identity)
     recipe = recipe_of_json(identity.recipe)
     table, documents = open_training_set(Path(request["training_set"]), identity.data)
     gpu = identity.hardware.startswith("gpu-")

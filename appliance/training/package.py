@@ -78,4 +78,4 @@ def read_package(folder: Path) -> dict[str, Any]:
 
 def identity_of(document: Mapping[str, Any]) -> Identity:
     """The identity that stands in ``package.json``."""
-    return Identity(**document["identity"])
+    return msgspec.convert(document["identity"], Identity)

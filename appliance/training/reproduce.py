@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from appliance.base.canonical import parse_canonical
 from appliance.base.clock import parse_rfc3339, to_us
 from appliance.base.digest import digest_bytes, digest_file
@@ -102,7 +104,7 @@ class Reproducer:
                 f"package.json: expected {record.digest}, got {digest_bytes(data)}",
                 where=record.path,
             )
-        return Identity(**parse_canonical(data)["identity"])
+        return msgspec.convert(parse_canonical(data)["identity"], Identity)
 
     def _pinned(self, document: Document) -> Path:
         for file in document.files:

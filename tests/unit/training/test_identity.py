@@ -4,26 +4,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import FileRecord
+from appliance.governance.package import Identity, Metric
 from appliance.training.environment import CPU_CLASS, code_digest, job_environment
-from appliance.training.package import Content, Identity, identity_of, read_package, write_package
+from appliance.training.package import Content, identity_of, read_package, write_package
 from appliance.training.reproduce import check_here, compare
 
 IDENTITY = Identity(
     code=code_digest(),
     data="sha256:" + "a" * 64,
-    recipe={"model": "m"},
+    recipe={
+        "model": "m",
+        "owner": "o",
+        "purpose": "p",
+        "staleness_limit": "30d",
+        "slo": {"latency_p99_ms": "50.0", "availability_percent": "99.5", "metric": "roc_auc", "minimum": "0.8"},
+    },
     views=[],
     environment="sha256:" + "b" * 64,
     hardware=CPU_CLASS,
     seed=7,
     threads=2,
 )
-CONTENT = Content(kind="classifier", model=b"onnx", metrics={}, card="# m\n", reference={}, interface={})
+CONTENT = Content(
+    kind="classifier",
+    model=b"onnx",
+    metrics={},
+    primary_metric=Metric(name="roc_auc", value="0.9", direction="maximize", holdout="sha256:" + "a" * 64),
+    card="# m\n",
+    reference={},
+    interface={},
+)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +57,7 @@ CONTENT = Content(kind="classifier", model=b"onnx", metrics={}, card="# m\n", re
     ids=lambda change: next(iter(change)),
 )
 def test_everything_that_decides_the_bytes_decides_the_id(change):
-    assert replace(IDENTITY, **change).artifact_id != IDENTITY.artifact_id
+    assert msgspec.structs.replace(IDENTITY, **change).artifact_id != IDENTITY.artifact_id
 
 
 def test_a_package_reads_back_and_is_the_same_twice(tmp_path):
@@ -76,7 +92,7 @@ def test_the_first_file_that_differs_is_named(tmp_path):
 def test_elsewhere_nothing_is_claimed(change, word):
     check_here(IDENTITY, environment=IDENTITY.environment)
     with pytest.raises(ApplianceError, match=word) as caught:
-        check_here(replace(IDENTITY, **change), environment=IDENTITY.environment)
+        check_here(msgspec.structs.replace(IDENTITY, **change), environment=IDENTITY.environment)
     assert caught.value.code.id == "APL-TRAINING-010"
 
 

@@ -56,7 +56,7 @@ def test_an_unknown_model_lists_the_declared_ones():
             "hist_gradient_boosting",
         ),
         ("incident_risk", "seed = 7", "seed = -1", "APL-CONFIG-004", "seed"),
-        ("ett_forecast_ridge", 'target = "OT"', 'target = "XX"', "APL-TRAINING-001", "XX is not among the channels"),
+        ("ett_forecast_ridge", 'target = "ot"', 'target = "XX"', "APL-TRAINING-001", "XX is not among the channels"),
         ("ett_forecast_ridge", "720]", "721]", "APL-TRAINING-001", "no limit for horizon 721"),
     ],
 )
