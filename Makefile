@@ -62,7 +62,7 @@ bench: dev training ## Run every benchmark at full size against its peer (ARGS=-
 	.venv-dev/bin/python -m benchmarks $(ARGS)
 
 .PHONY: docs
-docs: dev ## Build the documentation site into docs/_site, readable without a server
+docs: dev ## Build the documentation site into build/docs, readable without a server
 	.venv-dev/bin/python docs/generate.py
 	.venv-dev/bin/mkdocs build --strict --quiet
 
@@ -80,5 +80,5 @@ proofs: dev ## List the long proofs with the age of their evidence
 
 .PHONY: clean
 clean: ## Remove environments, caches and built pages (keeps sites and wheels)
-	rm -rf .venv .venv-* docs/_site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find appliance tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,14 @@ from appliance.cli.main import NOUNS
 from appliance.config.model import SiteFile
 from appliance.config.site import setting_rows
 
+EXIT_CODES = {
+    errors.EXIT_DONE: "done",
+    errors.EXIT_FAILED: "failed",
+    errors.EXIT_USAGE: "wrong use",
+    errors.EXIT_VERIFICATION: "verification failed",
+    errors.EXIT_PREFLIGHT: "preflight failed",
+    errors.EXIT_APPROVAL: "needs an approval",
+}
 TARGET = Path(__file__).parent / "reference" / "generated"
 
 
@@ -36,13 +44,17 @@ def main() -> None:
 
 def command_line() -> str:
     lines = ["# Command line", "", "Every command takes `--site`, `--as` and `--json`."]
+    lines += ["`--site` can be given as `APPLIANCE_SITE`, `--as` as `APPLIANCE_ROLE`."]
+    lines += ["", "| exit code | meaning |", "| --- | --- |"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
     for noun, help_text in NOUNS.items():
         importlib.import_module(f"appliance.cli.{noun}")
         lines += ["", f"## {noun}", "", f"{help_text}."]
         for declared in DECLARED.values():
             if declared.noun != noun:
                 continue
-            title = f"appliance {noun} {declared.verb}".rstrip()
+            # A noun without verbs is itself the command.
+            title = f"appliance {noun}" if declared.verb == noun else f"appliance {noun} {declared.verb}"
             with click.Context(declared.command, info_name=title) as context:
                 lines += ["", f"### {title}", "", "```text", declared.command.get_help(context), "```"]
             if declared.changes:
@@ -73,7 +85,7 @@ def error_codes() -> str:
 def reason_codes() -> str:
     from appliance.ingestion.reasons import REASONS
 
-    lines = ["# Reason codes", "", "Why a reading is in quarantine."]
+    lines = ["# Reason codes", "", "Why a row is in quarantine: the first reason that applies, in this order."]
     lines += ["", "| code | title | meaning |", "| --- | --- | --- |"]
     for reason in REASONS:
         lines.append(f"| `{reason.code}` | {reason.title} | {reason.meaning} |")
@@ -81,11 +93,15 @@ def reason_codes() -> str:
 
 
 def metrics() -> str:
-    from appliance.observability.metrics import DECLARED_METRICS
+    from appliance.observability.metrics import GATEWAY, STATE
 
-    lines = ["# Metrics", "", "| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
-    for metric in DECLARED_METRICS:
-        lines.append(f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |")
+    lines = ["# Metrics", "", "Every name that the product exports, in the Prometheus text format."]
+    for title, where, table in (
+        ("State of a site", "Told anew for each request, from what the rooms report.", STATE),
+        ("Gateway", "Counted by the running gateway, on its path `/metrics`; they begin at 0 with the process.", GATEWAY),
+    ):
+        lines += ["", f"## {title}", "", where, "", "| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+        lines += [f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.help} |" for each in table]
     return "\n".join(lines) + "\n"
 
 
