@@ -237,8 +237,10 @@ def _tiles(parts: Parts) -> Iterator[Tile]:
             Part(wording.age(each.known.age)),
             f"/models/{each.id}",
             "Model",
-            unit="old",
-            note=f"age of its data; limit {wording.age(each.known.limit)}",
+            unit="old" if each.known.age is not None else "",
+            note=f"age of its data; limit {wording.age(each.known.limit)}"
+            if each.known.age is not None
+            else "the lineage names no training set of it, so its age is not known",
             status=status.FRESHNESS[each.known.state],
         )
 
