@@ -1,14 +1,19 @@
 """Every page: structure, links that lead somewhere, text that stays text, and what the page says."""
 
+import importlib
 import re
 from itertools import pairwise
 
 import pytest
 
 from appliance.base.errors import declared
+from appliance.cli.command import DECLARED
+from appliance.cli.main import NOUNS
 from tests.portal_site import ENTITY, HOSTILE
 from tests.unit.portal.markup import Markup
 
+for each in NOUNS:
+    importlib.import_module(f"appliance.cli.{each}")
 PREDICTION = "/predictions/pr-" + f"{117:032x}"
 PAGES = {
     "home": "/",
@@ -227,3 +232,16 @@ def test_an_empty_site_names_the_next_command(empty_client):
         answer = empty_client.get(address)
         assert answer.status_code == 200, address
         assert words in Markup(answer.text).said("main"), address
+
+
+def test_every_command_that_a_page_names_exists(pages, empty_client):
+    texts = [answer.text for answer in pages.values()]
+    texts += [empty_client.get(address).text for address in ("/", "/data", "/models", "/predictions", "/trust")]
+    commands = {each for text in texts for each in re.findall(r"<kbd>appliance ([a-z ]+)", text)}
+    known = {
+        noun if noun in ("verify", "predict") else declared for declared in DECLARED for noun in [declared.split()[0]]
+    }
+    assert len(commands) >= 8
+    for each in commands:
+        words = each.split()
+        assert " ".join(words[:2]) in known or words[0] in known, each
