@@ -98,7 +98,11 @@ def metrics() -> str:
     lines = ["# Metrics", "", "Every name that the product exports, in the Prometheus text format."]
     for title, where, table in (
         ("State of a site", "Told anew for each request, from what the rooms report.", STATE),
-        ("Gateway", "Counted by the running gateway, on its path `/metrics`; they begin at 0 with the process.", GATEWAY),
+        (
+            "Gateway",
+            "Counted by the running gateway, on its path `/metrics`; they begin at 0 with the process.",
+            GATEWAY,
+        ),
     ):
         lines += ["", f"## {title}", "", where, "", "| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
         lines += [f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.help} |" for each in table]
