@@ -86,7 +86,7 @@ class Page(html.parser.HTMLParser):
         given = dict(attrs)
         self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
         for name in ("src", "srcset", "data", "poster", "action"):
-            if given.get(name) and not (tag == "meta"):
+            if given.get(name) and tag != "meta":
                 self.loads.append(given[name])
         if tag == "link" and given.get("href"):
             self.loads.append(given["href"])
@@ -125,9 +125,8 @@ def test_every_page_opens_from_a_disk(built):
             if split.scheme:
                 continue
             target = (path.parent / unquote(split.path)).resolve() if split.path else path
-            if where.startswith("/") or not target.is_file():
-                missing.append((path.name, where))
-            elif split.fragment and target in found and split.fragment not in found[target].anchors:
+            anchors = found[target].anchors if target in found else {split.fragment}
+            if where.startswith("/") or not target.is_file() or (split.fragment and split.fragment not in anchors):
                 missing.append((path.name, where))
     assert missing == []
 
