@@ -38,6 +38,7 @@ def main() -> int:
     horizons = [96, 192] if options.small else list(GOALS)
     recipe = msgspec.structs.replace(recipe, horizons=horizons)
     series: pa.Table = pa.csv.read_csv(options.data)
+    series = series.rename_columns([name.lower() for name in series.column_names])  # as the drop mapping names them
     scaled = standardise(recipe, series)
     started = time.perf_counter()
     maps = {h: fit_ridge(recipe, scaled, h, tuple(recipe.estimator.strengths)) for h in horizons}

@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+export APPLIANCE_REQUIRE_TOOLS=1
+
 part() {
     name=$1
     shift

@@ -33,7 +33,18 @@ from appliance.demo.peak_memory import PeakMemory
 @click.option("--seed", type=click.IntRange(0), help="Seed of the fleet; drawn and printed when left out.")
 @click.option("--requests", type=click.IntRange(1), default=2400, show_default=True, help="Questions of clients.")
 @click.option("--ett", type=click.Path(path_type=Path), help="ETTh1.csv; found in the source tree when left out.")
-def run(call: Call, devices: int, days: int, seed: int | None, requests: int, ett: Path | None) -> Result:
+@click.option("--no-ett", is_flag=True, help="Leave the forecaster out.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the site; may be repeated.")
+def run(
+    call: Call,
+    devices: int,
+    days: int,
+    seed: int | None,
+    requests: int,
+    ett: Path | None,
+    no_ett: bool,
+    settings: tuple[str, ...],
+) -> Result:
     """Run the whole product on a synthetic fleet: from readings to a prediction that is verified offline.
 
     A site made by an earlier demo is replaced; any other folder is refused.
@@ -51,8 +62,8 @@ def run(call: Call, devices: int, days: int, seed: int | None, requests: int, et
         days=days,
         seed=secrets.randbelow(10**6) if seed is None else seed,
         requests=requests,
-        ports=None,
-        ett=ett or _etth1(),
+        settings=settings,
+        ett=None if no_ett else ett or _etth1(),
         end=end,
     )
     with PeakMemory() as peak, terminal_progress(NoProgress() if call.as_json else None) as progress:

@@ -90,6 +90,11 @@ class Site:
         return self.folder / "serving"
 
     @property
+    def portal(self) -> Path:
+        """Process record of the web pages."""
+        return self.folder / "portal"
+
+    @property
     def alerts(self) -> Path:
         return self.folder / "alerts"
 

@@ -52,14 +52,19 @@ class Guide(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Size and seed. `ett` is the unchanged ETTh1.csv, or None to leave the forecaster out."""
+    """Size and seed.
+
+    Attributes:
+        settings: of the new site, each ``section.key=value``.
+        ett: the unchanged ETTh1.csv, or None to leave the forecaster out.
+    """
 
     site: Path
     devices: int
     days: int
     seed: int
     requests: int
-    ports: tuple[int, int] | None
+    settings: tuple[str, ...]
     ett: Path | None
     end: dt.datetime
 
@@ -89,14 +94,8 @@ def guided_run(guide: Guide, options: DemoOptions) -> Summary:
     site = options.site
     guide.chapter("1. A site: settings, role keys, signing ceremony")
     _clear(site)
-    ports = (
-        ["--set", f"serving.gateway_port={options.ports[0]}", "--set", f"serving.service_port={options.ports[1]}"]
-        if options.ports
-        else []
-    )
-    guide.call(
-        "site", "init", "--set", "site.name=demo", "--set", "ingest.trust_received_at=true", *ports, role="operator"
-    )
+    settings = ("site.name=demo", "ingest.trust_received_at=true", *options.settings)
+    guide.call("site", "init", *(word for each in settings for word in ("--set", each)), role="operator")
     atomic.write_bytes(site / MARK, b"")
     _declare(site)
 

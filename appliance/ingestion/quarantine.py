@@ -69,6 +69,30 @@ class ReparseReport:
     commits: int = 0
 
 
+def summarize(lake: Lake) -> tuple[Group, ...]:
+    """What is in quarantine: one group per reason, most rows first."""
+    if names.QUARANTINE not in lake.tables():
+        return ()
+    found = lake.scan(names.QUARANTINE, columns=("code", "device_id", "source", "position", "arrived_at"))
+    grouped = found.group_by("code").aggregate(
+        [([], "count_all"), ("device_id", "count_distinct"), ("position", "count_distinct"),
+         ("arrived_at", "min"), ("arrived_at", "max")]
+    )  # fmt: skip
+    groups = (
+        Group(
+            code=each["code"],
+            title=BY_CODE[each["code"]].title if each["code"] in BY_CODE else each["code"],
+            rows=each["count_all"],
+            devices=each["device_id_count_distinct"],
+            files=each["position_count_distinct"],
+            first_arrived_at=rfc3339(each["arrived_at_min"]),
+            last_arrived_at=rfc3339(each["arrived_at_max"]),
+        )
+        for each in grouped.to_pylist()
+    )
+    return tuple(sorted(groups, key=lambda group: (-group.rows, group.code)))
+
+
 class Quarantine:
     def __init__(
         self,
@@ -87,26 +111,7 @@ class Quarantine:
 
     def summary(self) -> tuple[Group, ...]:
         """One group per reason, most rows first."""
-        if names.QUARANTINE not in self._lake.tables():
-            return ()
-        found = self._lake.scan(names.QUARANTINE, columns=("code", "device_id", "source", "position", "arrived_at"))
-        grouped = found.group_by("code").aggregate(
-            [([], "count_all"), ("device_id", "count_distinct"), ("position", "count_distinct"),
-             ("arrived_at", "min"), ("arrived_at", "max")]
-        )  # fmt: skip
-        groups = (
-            Group(
-                code=each["code"],
-                title=BY_CODE[each["code"]].title if each["code"] in BY_CODE else each["code"],
-                rows=each["count_all"],
-                devices=each["device_id_count_distinct"],
-                files=each["position_count_distinct"],
-                first_arrived_at=rfc3339(each["arrived_at_min"]),
-                last_arrived_at=rfc3339(each["arrived_at_max"]),
-            )
-            for each in grouped.to_pylist()
-        )
-        return tuple(sorted(groups, key=lambda group: (-group.rows, group.code)))
+        return summarize(self._lake)
 
     def rows(self, code: str, *, device_id: str | None = None, limit: int = 20) -> pa.Table:
         """The first rows of a reason, by position.

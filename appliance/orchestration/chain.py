@@ -18,54 +18,55 @@ from appliance.base.canonical import canonical
 from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Document, FileRecord, Lineage
+from appliance.orchestration.findings import Findings
 from appliance.orchestration.verdict import Link
 
 THREADS = 2  # hashing lets go of the interpreter lock, so two cores hash side by side
 
 
 class Chain:
-    """The documents that some artifacts rest on, each loaded and checked once."""
+    """The documents that some artifacts rest on, each loaded and checked once.
 
-    def __init__(self, *, site_folder: Path, lineage: Lineage, log_entries: Iterable[bytes]) -> None:
-        self._site_folder, self._lineage = site_folder, lineage
+    Attributes:
+        whole: false when a document could not be read, so that what it rests on is not known.
+    """
+
+    def __init__(
+        self, *, site_folder: Path, lineage: Lineage, log_entries: Iterable[bytes], findings: Findings
+    ) -> None:
+        self._site_folder, self._lineage, self._findings = site_folder, lineage, findings
         self._logged = set(log_entries)
+        self._refused: set[str] = set()
         self.documents: dict[str, Document] = {}
-        self.links: list[Link] = []
+
+    @property
+    def whole(self) -> bool:
+        return not self._refused
 
     def add(self, id: str) -> None:
         """Walk from `id` down; documents seen before are not walked again."""
         waiting = [id]
         fresh: list[Document] = []
         for each in waiting:
-            if each in self.documents:
+            if each in self.documents or each in self._refused:
                 continue
-            try:
-                document = self._lineage.load(each)
-            except ApplianceError as error:
-                self.links.append(
-                    Link(
-                        kind="lineage", name=each, path=self._relative(error.where), ok=False, detail=str(error.message)
-                    )
-                )
-                continue
-            self.documents[each] = document
-            fresh.append(document)
-            waiting += document.inputs
+            document = self._load(each)
+            if document is not None:
+                self.documents[each] = document
+                fresh.append(document)
+                waiting += document.inputs
         for document in fresh:
-            entry = canonical({"kind": "lineage", "id": document.id})
-            logged = entry in self._logged
-            self.links.append(
-                Link(
-                    kind="lineage",
-                    name=f"{document.kind} {document.name}",
-                    path=self._relative(str(self._lineage.path_of(document.id))),
-                    ok=logged,
-                    detail="its id is an entry of the log" if logged else f"{document.id} is not in the log",
-                )
+            logged = canonical({"kind": "lineage", "id": document.id}) in self._logged
+            self._findings.note(
+                "lineage",
+                _name(document),
+                self._findings.inside(self._lineage.path_of(document.id)),
+                logged,
+                "its id is an entry of the log" if logged else f"{document.id} is not in the log",
             )
         files = [(document, file) for document in fresh for file in document.files]
         with ThreadPoolExecutor(THREADS) as pool:
-            self.links += pool.map(lambda pair: self._check_file(*pair), files)
+            self._findings.links += pool.map(lambda pair: self.check_file(*pair), files)
 
     def of_kind(self, kind: str, name: str | None = None) -> Iterator[Document]:
         """The walked documents of a kind, in order of the walk."""
@@ -73,14 +74,31 @@ class Chain:
             if document.kind == kind and (name is None or document.name == name):
                 yield document
 
-    def path(self, file: FileRecord) -> Path:
-        return self._site_folder / file.path
+    def below(self, top: str) -> set[str]:
+        """Ids of a walked document and all that it rests on."""
+        seen, waiting = {top}, [top]
+        for each in waiting:
+            document = self.documents.get(each)
+            fresh = [other for other in document.inputs if other not in seen] if document else []
+            seen.update(fresh)
+            waiting += fresh
+        return seen
 
-    def _check_file(self, document: Document, file: FileRecord) -> Link:
-        path = self._site_folder / file.path
-        name = f"{document.kind} {document.name}"
+    def _load(self, id: str) -> Document | None:
+        path = self._lineage.path_of(id)
         try:
-            if path.is_symlink():
+            return self._lineage.load(id)
+        except (ApplianceError, ValueError, TypeError, KeyError) as error:
+            detail = error.message if isinstance(error, ApplianceError) else f"is not a lineage document: {error}"
+            self._refused.add(id)
+            self._findings.note("lineage", id, self._findings.inside(path), False, detail)
+            return None
+
+    def check_file(self, document: Document, file: FileRecord) -> Link:
+        """Compare one file with the digest that a document names."""
+        path, name = self._site_folder / file.path, _name(document)
+        try:
+            if path.is_symlink() or (path.exists() and not path.is_file()):
                 return Link(kind="file", name=name, path=file.path, ok=False, detail="is a link, not a file")
             found = digest_file(path)
         except OSError as error:
@@ -89,10 +107,6 @@ class Chain:
         detail = file.digest if ok else f"expected {file.digest}, got {found}"
         return Link(kind="file", name=name, path=file.path, ok=ok, detail=detail)
 
-    def _relative(self, path: str | None) -> str:
-        if path is None:
-            return ""
-        try:
-            return Path(path).relative_to(self._site_folder).as_posix()
-        except ValueError:
-            return path
+
+def _name(document: Document) -> str:
+    return f"{document.kind} {document.name}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.compute as pc
@@ -27,6 +26,7 @@ from appliance.ingestion import ledger
 from appliance.orchestration import codes, trial
 from appliance.orchestration.incumbent import incumbent_metric
 from appliance.orchestration.journal import Run
+from appliance.orchestration.model_links import training_set_statement
 from appliance.orchestration.replay import send
 from appliance.serving.contract import PredictRequest
 from appliance.serving.control import rotate
@@ -36,7 +36,6 @@ from appliance.serving.split import takes_canary
 from appliance.storage import names
 from appliance.training import codes as training_codes
 from appliance.training.recipe import ClassifierRecipe, Recipe, find_recipe
-from appliance.trust import statements
 from appliance.wiring.parts import Parts
 
 DRAIN_WITHIN_S = 60.0
@@ -238,14 +237,7 @@ class Steps:
         return None
 
     def _sign_training_set(self, split: Mapping[str, Any]) -> None:
-        document = self._parts.lineage.load(split["lineage"])
-        statement = statements.training_set(
-            name=self._recipe.model,
-            digest=split["digest"],
-            lineage=split["lineage"],
-            files={Path(file.path).name: file.digest for file in document.files},
-            facts=document.facts,
-        )
+        statement = training_set_statement(self._parts.lineage.load(split["lineage"]))
         self._parts.signer.sign(statement, self._parts.audit.current().role)
 
     def _requests(self, run: Run, phase: str, count: int) -> list[PredictRequest]:

@@ -1,7 +1,7 @@
-"""Starts, finds and stops the gateway and the model services of a site.
+"""Starts, finds and stops the gateway and the model services of a site, and other programs of ours.
 
 Rules
-1. One record file per process, ``serving/processes/<name>.json``: pid, the kernel's start time of that pid, port, and
+1. One record file per process, ``<folder>/<name>.json`` (``serving/processes`` unless told): pid, the kernel's start time of that pid, port, and
    what it serves. A record whose pid is gone, or belongs to a younger process, counts as not running: pids are reused.
 2. Everything listens on 127.0.0.1. A process is started only after its port was found free, and counts as started
    only when it answers its readiness path.
@@ -50,11 +50,11 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Processes:
-    """The processes of one site."""
+    """The processes of one site whose records are in one folder; `stop_all` stops these and no others."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, folder: Path | None = None) -> None:
         self._site = site
-        self._folder = site.serving / "processes"
+        self._folder = folder or site.serving / "processes"
 
     def running(self, name: str) -> ProcessRecord | None:
         """The record of a process that runs now."""
@@ -74,16 +74,28 @@ class Processes:
         Raises:
             ApplianceError: APL-SERVE-004 it did not become ready, its port is taken.
         """
-        if (record := self.running(GATEWAY)) is not None:
-            return record
-        port = self._site.settings.serving.gateway_port
-        if not _is_free(port):
-            raise ApplianceError(
-                codes.NOT_READY, f"port {port} is taken by another program", where="serving.gateway_port"
-            )
         self.control_token()
-        arguments = [sys.executable, "-m", "appliance.serving", "--site", str(self._site.folder)]
-        return self._start(GATEWAY, arguments, port=port, ready_path="/readyz", serves="", extra={})
+        return self.start_program(
+            GATEWAY,
+            [sys.executable, "-m", "appliance.serving", "--site", str(self._site.folder)],
+            port=self._site.settings.serving.gateway_port,
+            ready_path="/readyz",
+            setting="serving.gateway_port",
+        )
+
+    def start_program(
+        self, name: str, arguments: Sequence[str], *, port: int, ready_path: str, setting: str
+    ) -> ProcessRecord:
+        """Start a program on its port unless it runs; `setting` is the key of the port in the site file.
+
+        Raises:
+            ApplianceError: APL-SERVE-004 it did not become ready, its port is taken.
+        """
+        if (record := self.running(name)) is not None:
+            return record
+        if not _is_free(port):
+            raise ApplianceError(codes.NOT_READY, f"port {port} is taken by another program", where=setting)
+        return self._start(name, arguments, port=port, ready_path=ready_path, serves="", extra={})
 
     def start_model(
         self, name: str, arguments: Sequence[str], *, port: int, serves: str, extra: Mapping[str, str]

@@ -222,12 +222,15 @@ class Lake:
         return tuple(self._as_commit(table, name, snapshot) for snapshot in reversed(chain))
 
     def tables(self) -> tuple[str, ...]:
-        names = (
-            ".".join(identifier)
-            for namespace in self._catalog.list_namespaces()
-            for identifier in self._catalog.list_tables(namespace)
-        )
-        return tuple(sorted(names))
+        try:
+            found = [
+                ".".join(identifier)
+                for namespace in self._catalog.list_namespaces()
+                for identifier in self._catalog.list_tables(namespace)
+            ]
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise _catalog_failed(error, self._folder) from error
+        return tuple(sorted(found))
 
     def schema(self, name: str) -> pa.Schema:
         return arrow_schema(self.table(name).schema())

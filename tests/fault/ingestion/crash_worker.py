@@ -3,7 +3,7 @@
 Started by test_crash.py as a program of its own: it imports everything once, starts no thread, and forks a child for
 each run, so that a run costs a fraction of a second.
 
-usage: crash_worker.py FOLDER (points | random SEED)
+usage: crash_worker.py FOLDER (points FIRST STEP | random SEED)
 """
 
 import functools
@@ -107,8 +107,8 @@ def content(folder):
     return json.loads(target.read_text())
 
 
-def points(folder):
-    """A crash before each write in turn, then one undisturbed run: one line per crash."""
+def points(folder, first, step):
+    """A crash before each `step`-th write from `first` on, then a run to the end: one line per crash."""
     contents = files(4)
     whole = folder / "whole"
     put(whole, contents)
@@ -116,7 +116,7 @@ def points(folder):
     expected = content(whole)
     assert len(expected["silver.readings"]) > 50
     assert len(expected["quarantine.readings"]) > 20
-    number = 0
+    number = first
     while True:
         site = folder / "site"
         put(site, contents)
@@ -127,7 +127,7 @@ def points(folder):
         shutil.rmtree(site)
         if crashed == 0:
             return
-        number += 1
+        number += step
 
 
 def at_random(folder, seed):
@@ -157,6 +157,6 @@ if __name__ == "__main__":
     decode.decode(avro(record(readings=readings(1))), decode.Limits())  # compiled code is loaded before the forks
     assert to_us(START) > 0
     if sys.argv[2] == "points":
-        points(Path(sys.argv[1]))
+        points(Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4]))
     else:
         at_random(Path(sys.argv[1]), int(sys.argv[3]))

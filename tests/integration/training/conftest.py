@@ -21,7 +21,7 @@ from tests.synthetic import INSTANT, EntryList, MemoryLake, make_fleet
 
 FOLDER = Path(declarations.__path__[0])
 LOCK = "sha256:" + "1" * 64
-ETT = Path(os.environ.get("APPLIANCE_ETT") or Path(__file__).parents[2] / "data" / "ett" / "ETTh1.csv")
+ETT = Path(__file__).parents[2] / "data" / "ett" / "ETTh1.csv"
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +39,11 @@ def site(tmp_path_factory, training_python):
     fleet = make_fleet(devices=40, days=60)
     lake.append("silver.readings", fleet.readings)
     lake.append("labels.incidents", fleet.incidents)
-    if ETT.is_file():
-        series = pa.csv.read_csv(ETT)
-        at = series["date"].cast(pa.timestamp("us")).cast(INSTANT)
-        series = series.drop(["date"]).append_column("event_time", at).append_column("arrived_at", at)
-        lake.append("silver.ett", series)
+    series = pa.csv.read_csv(ETT)
+    series = series.rename_columns([name.lower() for name in series.column_names])
+    at = series["date"].cast(pa.timestamp("us")).cast(INSTANT)
+    series = series.drop(["date"]).append_column("event_time", at).append_column("arrived_at", at)
+    lake.append("silver.ett", series)
     lineage = Lineage(folder / "lineage", EntryList())
     common = {
         "tables": lake,

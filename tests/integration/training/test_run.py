@@ -16,7 +16,6 @@ from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.observability.drift import NumericReference
 from appliance.training.package import FILES, identity_of, read_package
-from tests.integration.training.conftest import ETT
 
 pytestmark = [pytest.mark.integration, pytest.mark.training]
 
@@ -162,7 +161,6 @@ def test_a_missing_environment_is_an_error_with_advice(site):
     assert caught.value.code.id == "APL-BASE-003"
 
 
-@pytest.mark.skipif(not ETT.is_file(), reason="tests/data/ett/ETTh1.csv is not there (set APPLIANCE_ETT)")
 def test_etth1_ridge_holds_its_anchor_and_torch_is_promoted_only_if_better(site):
     horizons = site.trainer.train(site.recipes["ett_forecast_ridge"]).metrics["horizons"]
     limits = {"96": 0.373, "192": 0.406, "336": 0.428, "720": 0.424}

@@ -72,11 +72,11 @@ def test_an_intent_without_outcome_is_reported(governed: Governed) -> None:
 
 
 def test_arguments_are_bounded(governed: Governed) -> None:
-    governed.audit.begin(role="operator", action="a.b", arguments={f"n{i}": "\0\u20ac" * 50_000 for i in range(5_000)})
+    governed.audit.begin(role="operator", action="a.b", arguments={f"n{i}": "\0\u20ac" * 50_000 for i in range(100)})
     (record,) = governed.audit.records()
     assert len(governed.log.entry(record.index)) < 65_535
     assert record.fields["arguments"]["n0"].startswith("100000 characters, sha256:")
-    assert record.fields["arguments"]["..."].startswith("4968 more, sha256:")
+    assert record.fields["arguments"]["..."].startswith("68 more, sha256:")
 
 
 def test_the_longest_record_fits(governed: Governed) -> None:

@@ -1,0 +1,77 @@
+"""Recomputes what follows from files whose digests hold: lake rows from raw bytes, content digests of training sets.
+
+What rests on a broken file is not compared with it: the broken file is the finding, and it is reported already. When a
+lineage document is broken it is not known what rests on what, and nothing is recomputed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from appliance.features.training_set import open_training_set
+from appliance.ingestion.decode import Limits
+from appliance.orchestration.case import Case
+from appliance.orchestration.rederive import compare_with_raw
+from appliance.storage import names
+from appliance.storage.objects import FolderStore
+
+
+def check_lake(case: Case) -> None:
+    """Every accepted reading of the chain against the raw object that it came from."""
+    records = [file.path for document in case.chain.of_kind("commit", names.RAW) for file in document.files]
+    if not case.chain.whole or not case.findings.sound(records):
+        return
+    raw = _raw_objects(case, records)
+    settings = case.site.settings.ingest
+    limits = Limits(max_file_bytes=settings.max_file_bytes, max_expansion=settings.max_expansion)
+    name = f"commit {names.READINGS}"
+    checked = whole = 0
+    held = case.findings.held_files()
+    usable = {key: path for key, path in raw.items() if case.findings.inside(path) in held}
+    broken = frozenset(raw) - frozenset(usable)
+    for document in case.chain.of_kind("commit", names.READINGS):
+        for file in document.files:
+            whole += 1
+            if file.path not in held:
+                continue
+            compare = partial(compare_with_raw, case.path(file.path), usable, limits, left_out=broken)
+            difference = case.findings.attempt(name, compare, file.path)
+            if difference is None:
+                continue
+            case.findings.note(
+                "recomputed", name, file.path, not difference, difference or "every row stands in the raw bytes"
+            )
+            checked += not difference
+    if checked == whole > 0 and not broken:
+        case.findings.established.append(
+            "every accepted reading below the subject stands in the raw bytes that came in"
+        )
+
+
+def check_training_sets(case: Case) -> None:
+    """The content digest of every training set of the chain, recomputed from its rows."""
+    for document in case.chain.of_kind("training-set"):
+        if not case.findings.sound(file.path for file in document.files):
+            continue
+        folder = case.path(document.files[0].path).parent
+        digest, name = str(document.facts["digest"]), f"training-set {document.name}"
+        place = case.findings.inside(folder)
+        if case.findings.attempt(name, partial(open_training_set, folder, digest), place) is not None:
+            case.findings.note("recomputed", name, place, True, f"content digest {digest}")
+            case.findings.established.append(
+                f"the training set has the content digest {digest[:19]}… that the model names"
+            )
+
+
+def _raw_objects(case: Case, records: list[str]) -> dict[tuple[str, int], Path]:
+    """(source, position) -> raw object."""
+    objects = FolderStore(case.site.objects, case.site.folder)
+    raw: dict[tuple[str, int], Path] = {}
+    for path in records:
+        rows = pq.read_table(case.path(path), columns=["source", "position", "digest"])
+        columns = (rows[column].to_pylist() for column in ("source", "position", "digest"))
+        raw.update({(s, p): objects.path_of(d) for s, p, d in zip(*columns, strict=True)})
+    return raw

@@ -1,0 +1,113 @@
+"""Checks one recorded prediction: its record in the gateway's own segment, features and score recomputed.
+
+The record is searched in the committed files of ``predictions.served``. One that is not found may stand in a file that
+was altered, so all of them are checked before it counts as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from appliance.governance.lineage import Document
+from appliance.governance.package import MODEL
+from appliance.governance.package_store import package_folder
+from appliance.orchestration.case import Case
+from appliance.orchestration.model_links import verify_model
+from appliance.orchestration.recompute import recompute_prediction
+from appliance.serving.contract import Prediction
+from appliance.serving.prediction_table import to_arrow
+from appliance.storage import names
+
+
+def verify_prediction(case: Case, prediction_id: str) -> bool:
+    """Whether the prediction is known; what was found is noted."""
+    commits = list(case.documents("commit", names.PREDICTIONS))
+    for document in commits:
+        for file in document.files:
+            row = _row(case, file.path, prediction_id)
+            if row is not None:
+                case.chain.add(document.id)
+                _check(case, row, file.path)
+                return True
+    for document in commits:
+        case.chain.add(document.id)
+    return False
+
+
+def _row(case: Case, path: str, prediction_id: str) -> Mapping[str, Any] | None:
+    try:
+        table = pq.read_table(case.path(path), filters=[("prediction_id", "=", prediction_id)])
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        case.findings.note("file", f"commit {names.PREDICTIONS}", path, False, f"cannot be read: {error}")
+        return None
+    return rows[0] if rows else None
+
+
+def _check(case: Case, record: Mapping[str, Any], path: str) -> None:
+    if not case.findings.sound([path]):
+        return  # the file is the finding; what it says about the prediction is worth nothing
+    name = f"prediction {record['prediction_id']}"
+    _check_segment(case, name, record)
+    if not record["artifact_id"]:
+        case.findings.established.append("no model answered: the fallback abstained, and the record of it is intact")
+        return
+    standing = case.history.versions.get((record["model"], record["version"]))
+    if standing is None or standing.artifact_id != record["artifact_id"]:
+        detail = f"the log knows no {record['model']}/{record['version']} of that artifact"
+        case.findings.note("model", name, path, False, detail)
+        return
+    held = verify_model(case, standing)
+    if record["data"]:
+        case.chain.add(record["data"])
+    readings = _readings(case, record["data"])
+    if not held or not case.chain.whole or not case.findings.sound(readings):
+        return
+    package = package_folder(case.site.registry, standing.name, standing.version)
+    place = case.findings.inside(package / MODEL)
+    recompute = partial(recompute_prediction, record, package=package, readings=[case.path(each) for each in readings])
+    difference = case.findings.attempt(name, recompute, place)
+    if difference is None:
+        return
+    detail = "features recomputed from the readings, score recomputed with the signed model: equal"
+    case.findings.note("recomputed", name, place, not difference, difference or detail)
+    if not difference:
+        case.findings.established.append(
+            "every feature value and the score of the prediction follow from the raw readings and the signed model"
+        )
+
+
+def _check_segment(case: Case, name: str, record: Mapping[str, Any]) -> None:
+    """The row must be the record that the gateway wrote, field by field."""
+    segments = [file.path for document in case.chain.of_kind("raw") for file in document.files]
+    segments = [path for path in segments if path.endswith(".jsonl")]
+    if not case.chain.whole or not case.findings.sound(segments):
+        return
+    needle = record["prediction_id"].encode()
+    for path in segments:
+        for line in case.path(path).read_bytes().splitlines():
+            if needle in line:
+                written = case.findings.attempt(name, partial(_as_row, line), path)
+                same = written is not None and repr(written) == repr(dict(record))
+                detail = "is the record that the gateway wrote" if same else "the gateway wrote another record"
+                case.findings.note("recomputed", name, path, same, detail)
+                return
+    case.findings.note("recomputed", name, "", False, "stands in no segment that the gateway wrote")
+
+
+def _as_row(line: bytes) -> Mapping[str, Any]:
+    rows: list[dict[str, Any]] = to_arrow([msgspec.json.decode(line, type=Prediction)]).to_pylist()
+    return rows[0]
+
+
+def _readings(case: Case, data: str) -> list[str]:
+    """Data files of the readings that the online store held: the commits below `data`, or all when it is not named."""
+    below = case.chain.below(data) if data else None
+    commits: list[Document] = list(case.chain.of_kind("commit", names.READINGS))
+    return [file.path for document in commits if below is None or document.id in below for file in document.files]

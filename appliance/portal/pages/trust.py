@@ -1,0 +1,137 @@
+"""Trust: why an artifact can be trusted, each link of the chain checked anew from bytes when the page is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance.base.clock import rfc3339
+from appliance.orchestration.verdict import Link, Verdict
+from appliance.orchestration.verification import Verifier
+from appliance.portal import status
+from appliance.portal.pages.query import text
+from appliance.portal.pages.reading import read
+from appliance.portal.rendering import Page
+from appliance.portal.view import PortalData
+
+RETRY_AFTER_S = 20
+EXAMPLES = 3
+
+KINDS = {
+    "recomputed": ("Recomputed", "Done again from the bytes that are there, and compared with what was recorded."),
+    "signature": ("Signatures", "Verified offline against the site's own trust root, by the unmodified verifier."),
+    "lineage": ("Lineage", "What rests on what. The id of each document is its digest, and an entry of the log."),
+    "file": ("Files", "Every file below the subject has the digest that was logged when it was written."),
+    "log": ("Transparency log", "Every entry, hashed again, leads to the signed root; nothing was taken out."),
+    "audit": ("Audit records", "Who did what: chained without gaps, each signed by a role key."),
+    "trust": ("Trust root", "The public keys and certificates that everything above is checked with."),
+    "model": ("Model", "The version that answered, as the log knows it."),
+    "check": ("Checks", "Other checks of the chain."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Links of one kind about one artifact."""
+
+    name: str
+    links: tuple[Link, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(link.ok for link in self.links)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Links of one kind, by artifact."""
+
+    kind: str
+    title: str
+    meaning: str
+    groups: tuple[Group, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(len(group.links) for group in self.groups)
+
+    @property
+    def ok(self) -> bool:
+        return all(group.ok for group in self.groups)
+
+
+def subject_of(query: Mapping[str, str]) -> str:
+    """What to verify; empty when the form was not filled in."""
+    return text(query, "id", most=512)
+
+
+def form(data: PortalData) -> Page:
+    """The form, with ids to try."""
+    newest = read("the lake", lambda: data.predictions(EXAMPLES, {}).to_pylist())
+    models = read("the models", lambda: [f"{name}/{version}" for name, version in data.models().versions])
+    return Page(
+        template="trust.html",
+        context={
+            "nav": "trust",
+            "predictions": newest.value if newest else [],
+            "models": models.value if models else [],
+            "kinds": KINDS,
+        },
+    )
+
+
+def verify(data: PortalData, subject: str) -> Page:
+    """Verify and show. Takes as long as reading everything below the subject.
+
+    Raises:
+        ApplianceError: APL-VERIFY-001, nothing of that name is known.
+    """
+    started = data.clock.now()
+    verdict = Verifier(data.site, data.clock).verify(subject)
+    return Page(
+        template="verdict.html",
+        context={
+            "nav": "trust",
+            "verdict": verdict,
+            "state": status.good("Verified") if verdict.ok else status.bad("NOT VERIFIED"),
+            "checked_at": rfc3339(started),
+            "took_s": (data.clock.now() - started).total_seconds(),
+            "sections": sections(verdict.links),
+            "subject_page": page_of(verdict),
+            "bad_mark": status.bad("Does not hold"),
+        },
+    )
+
+
+def busy(subject: str) -> Page:
+    return Page(
+        template="busy.html",
+        context={"nav": "trust", "subject": subject, "retry_after_s": RETRY_AFTER_S},
+        status=503,
+        headers={"retry-after": str(RETRY_AFTER_S)},
+    )
+
+
+def sections(links: Sequence[Link]) -> tuple[Section, ...]:
+    """The links in the order in which a reader asks; kinds that are not known come last."""
+    kinds = [*KINDS, *sorted({link.kind for link in links} - KINDS.keys())]
+    found = []
+    for kind in kinds:
+        names = dict.fromkeys(link.name for link in links if link.kind == kind)
+        if not names:
+            continue
+        title, meaning = KINDS.get(kind, (kind.capitalize(), ""))
+        groups = tuple(
+            Group(name=name, links=tuple(link for link in links if (link.kind, link.name) == (kind, name)))
+            for name in names
+        )
+        found.append(Section(kind=kind, title=title, meaning=meaning, groups=groups))
+    return tuple(found)
+
+
+def page_of(verdict: Verdict) -> str:
+    """The page of the subject itself, empty when it has none."""
+    if verdict.subject.startswith("pr-"):
+        return f"/predictions/{verdict.subject}"
+    name, slash, version = verdict.subject.partition("/")
+    return f"/models/{name}/{version}" if slash and version.isdecimal() else ""
