@@ -274,10 +274,15 @@ def tracked():
     return [ROOT / name for name in done.stdout.split("\0") if name]
 
 
+def test_no_link_is_tracked():
+    """A link of a developer's machine would replace what a clone has at that place, environments included."""
+    assert [path.relative_to(ROOT).as_posix() for path in tracked() if path.is_symlink()] == []
+
+
 def test_no_registry_and_no_path_of_a_machine_in_any_tracked_file():
     found = []
     for path in tracked():
-        data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        data = path.read_bytes() if path.is_file() else b""
         if b"\0" in data[:8192]:
             continue
         text = data.decode("utf-8", "replace")
