@@ -95,9 +95,9 @@ def reason_codes() -> str:
 def metrics() -> str:
     from appliance.observability.metrics import GATEWAY, STATE
 
-    lines = ["# Metrics", "", "Every name that the product exports, in the Prometheus text format."]
+    lines = ["# Metrics", "", "Every declared name, in the Prometheus text format."]
     for title, where, table in (
-        ("State of a site", "Told anew for each request, from what the rooms report.", STATE),
+        ("State of a site", "Names that are fixed; no program of this version exports them yet.", STATE),
         (
             "Gateway",
             "Counted by the running gateway, on its path `/metrics`; they begin at 0 with the process.",
