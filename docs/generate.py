@@ -7,6 +7,7 @@ the metrics.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def main() -> None:
         "reasons.md": reason_codes(),
         "metrics.md": metrics(),
     }.items():
-        (TARGET / name).write_text(text, encoding="utf-8")
+        # By rename, because tests that run side by side write and read the same pages.
+        draft = TARGET / f".{name}.{os.getpid()}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(TARGET / name)
 
 
 def command_line() -> str:
