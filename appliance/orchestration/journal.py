@@ -4,7 +4,7 @@ Rules
 1. A step is pending, running, waiting (for a person), done or failed. Only `done` is skipped when a run goes on.
 2. A run that was killed shows one step running; it is executed again, and every step is idempotent.
 3. A run has ended when a step failed, or all are done. An ended run is never changed.
-4. What must not differ between the first try and a later one (the instant the run speaks about) is fixed in `Run`.
+4. What later steps rest on is in the outputs of earlier ones: the training set is the one that `split` pinned.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the pipeline for one recipe.
 
     Attributes:
-        as_of: the instant that the run speaks about: training data end there, online features are taken there.
+        as_of: when the run began; it does not move when the run goes on.
     """
 
     run_id: str

@@ -29,7 +29,7 @@ from appliance.orchestration.journal import Run
 from appliance.orchestration.model_links import training_set_statement
 from appliance.orchestration.replay import send
 from appliance.serving.contract import PredictRequest
-from appliance.serving.control import rotate
+from appliance.serving.control import shadow_waiting
 from appliance.serving.deployment import Deployment
 from appliance.serving.processes import GATEWAY
 from appliance.serving.split import takes_canary
@@ -273,7 +273,7 @@ class Steps:
         for start in range(0, len(missing), CHUNK_REQUESTS):
             send(port, model, missing[start : start + CHUNK_REQUESTS], self._progress)
             end_s = time.monotonic() + DRAIN_WITHIN_S
-            while rotate(port, token) and time.monotonic() < end_s:
+            while shadow_waiting(port, token) and time.monotonic() < end_s:
                 time.sleep(0.05)
 
     def _recorded_ids(self, prefix: str) -> set[str]:

@@ -150,9 +150,7 @@ class PortalData:
         return self._remember("books", self._heads(tables), lambda: ledger.balance(self.lake))
 
     def quarantined(self) -> tuple[quarantine.Group, ...]:
-        return self._remember(
-            "quarantine", self._heads((names.QUARANTINE,)), lambda: quarantine.summarize(self.lake)
-        )
+        return self._remember("quarantine", self._heads((names.QUARANTINE,)), lambda: quarantine.summarize(self.lake))
 
     def predictions(self, count: int, where: Mapping[str, str]) -> pa.Table:
         """The newest recorded predictions that have these values."""

@@ -31,7 +31,7 @@ def figure(text: str | float | None, digits: int = 4) -> str:
         return str(text)
     if not math.isfinite(value):
         return NOTHING
-    if value and abs(value) < 10 ** -digits:
+    if value and abs(value) < 10**-digits:
         return f"{value:.1e}"
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value):,}"
 

@@ -24,7 +24,7 @@ from appliance.serving.contract import Prediction, PredictRequest, Scored
 from appliance.serving.metering import GatewayMeter
 from appliance.serving.routes import Route, Target
 from appliance.serving.split import takes_canary
-from appliance.serving.upstream import Upstream, UpstreamError
+from appliance.serving.upstream import QuestionRefused, Upstream, UpstreamError
 
 SHADOW_WORKERS = 4
 _log = logging.getLogger(__name__)
@@ -117,6 +117,9 @@ class Arms:
         started_s = time.monotonic()
         try:
             scored = await self._upstream.score(target, question.request, question.trace_id)
+        except QuestionRefused as error:
+            # No model can answer it: an abstention of this arm, and no reason to doubt the arm.
+            scored = Scored(artifact_id=target.artifact_id, score=None, outcome="abstain", reason=str(error))
         except UpstreamError as error:
             breaker.failed(time.monotonic())
             _log.warning(

@@ -1,4 +1,4 @@
-"""Asks the running gateway to close its open prediction segment."""
+"""The control paths of the running gateway."""
 
 from __future__ import annotations
 
@@ -12,14 +12,27 @@ from appliance.serving import codes
 TIMEOUT_S = 10.0
 
 
-def rotate(port: int, token: str) -> int:
-    """Close the open segment; gives the copies that the shadow has not answered yet.
+def rotate(port: int, token: str) -> None:
+    """Close the open prediction segment.
 
     Raises:
         ApplianceError: APL-SERVE-003.
     """
+    _ask(port, token, "rotate")
+
+
+def shadow_waiting(port: int, token: str) -> int:
+    """Copies that the shadow has not answered yet.
+
+    Raises:
+        ApplianceError: APL-SERVE-003.
+    """
+    return _ask(port, token, "shadow")
+
+
+def _ask(port: int, token: str, what: str) -> int:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/-/rotate", data=b"", headers={"authorization": f"Bearer {token}"}
+        f"http://127.0.0.1:{port}/-/{what}", data=b"", headers={"authorization": f"Bearer {token}"}
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above

@@ -55,6 +55,13 @@ class Deployment:
         target = self._serve(live) if live is not None else None
         return self._save(Route(model=model, live=target, candidate=route.candidate))
 
+    def follow_if_served(self, model: str) -> bool:
+        """`follow_registry` where the gateway runs and has a route of that name; gives whether it did."""
+        if self.processes.running(GATEWAY) is None or self.routes().of(model) is None:
+            return False
+        self.follow_registry(model)
+        return True
+
     def try_out(self, candidate: ModelVersion, mode: Literal["shadow", "canary"], percent: int) -> Route:
         """Put a version on trial beside the live one."""
         target = self._serve(candidate)

@@ -112,7 +112,9 @@ def _read(data: PortalData) -> Parts:
         imbalance=of_books("imbalance"),
         waiting=read(
             "the transparency log",
-            lambda: [f"{each.name}/{each.version}" for each in data.models().versions.values() if each.stage == "candidate"],
+            lambda: [
+                f"{each.name}/{each.version}" for each in data.models().versions.values() if each.stage == "candidate"
+            ],
         ),
         live=read("the models", live),
         predictions=read("the lake", lambda: data.rows(names.PREDICTIONS)),
@@ -210,7 +212,9 @@ def _tiles(parts: Parts) -> Iterator[Tile]:
         parts.newest_arrival,
         "/data",
         "Data",
-        note=f"{parts.arrival_age.value} ago" if parts.arrival_age and parts.arrival_age.value else "nothing has arrived",
+        note=f"{parts.arrival_age.value} ago"
+        if parts.arrival_age and parts.arrival_age.value
+        else "nothing has arrived",
     )
     yield tile(
         "Predictions recorded",

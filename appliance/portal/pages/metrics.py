@@ -128,9 +128,7 @@ def _test(metrics: Mapping[str, Any]) -> Iterator[Row]:
 
 def _row(name: str, shown: str, found: Mapping[str, str]) -> Row:
     better = "less is better" if name in LESS_IS_BETTER else "more is better"
-    return Row(
-        name=shown, value=found["value"], low=found.get("low", ""), high=found.get("high", ""), better=better
-    )
+    return Row(name=shown, value=found["value"], low=found.get("low", ""), high=found.get("high", ""), better=better)
 
 
 def _honesty(found: Mapping[str, Any] | None) -> Honesty | None:

@@ -56,7 +56,9 @@ def page(data: PortalData) -> Page:
     rows = []
     for standing in reversed(data.models().versions.values()):
         manifest = read("its package", lambda standing=standing: data.manifest(standing))  # type: ignore[misc]
-        known = read("its data", lambda m=manifest: data.data_age(m.value)) if manifest else Part(None, manifest.failure)  # type: ignore[misc]
+        known = (
+            read("its data", lambda m=manifest: data.data_age(m.value)) if manifest else Part(None, manifest.failure)
+        )  # type: ignore[misc]
         rows.append(Row(standing=standing, manifest=manifest, known=known))
     rows.sort(key=lambda row: (row.standing.name, -row.standing.version))
     live = sum(1 for row in rows if row.standing.stage == "live")
