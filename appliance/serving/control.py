@@ -13,7 +13,7 @@ TIMEOUT_S = 10.0
 
 
 def rotate(port: int, token: str) -> int:
-    """Close the open segment; gives the copies that the shadow has not answered yet.
+    """Close the open segment; gives the requests and shadow copies that are under way still.
 
     Raises:
         ApplianceError: APL-SERVE-003.
@@ -23,7 +23,7 @@ def rotate(port: int, token: str) -> int:
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
-            waiting: int = json.loads(response.read())["shadow_waiting"]
+            waiting: int = json.loads(response.read())["under_way"]
             return waiting
     except (urllib.error.URLError, OSError) as error:
         raise ApplianceError(codes.NOT_RUNNING, str(error), where=f"127.0.0.1:{port}") from error

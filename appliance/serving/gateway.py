@@ -145,7 +145,7 @@ class Gateway:
             self._meter.refused("control token")
             return 403, b'{"error":{"message":"control token missing or wrong"}}', b"application/json"
         self._writer.rotate()
-        return 200, msgspec.json.encode({"shadow_waiting": self._arms.shadow_waiting}), b"application/json"
+        return 200, msgspec.json.encode({"under_way": self._arms.under_way}), b"application/json"
 
     async def _predict(self, model: str, scope: Scope, receive: Receive) -> tuple[int, bytes, bytes]:
         try:
