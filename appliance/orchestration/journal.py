@@ -9,14 +9,16 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from appliance.base import atomic
+from appliance.base import codes as base_codes
 from appliance.base.errors import ApplianceError
 from appliance.orchestration import codes
 
@@ -28,7 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outputs: what later steps and people need of it; JSON.
-        reason: why it waits or failed, else empty.
+        reason: why it waits, failed, or stopped and can be tried again; else empty.
     """
 
     name: str
@@ -102,6 +104,22 @@ class Journal:
         names = sorted((path.parent.name for path in self._folder.glob("*/journal.json")), reverse=True)
         runs = [self.load(name) for name in names]
         return [run for run in runs if recipe is None or run.recipe == recipe]
+
+    @contextlib.contextmanager
+    def at_work(self, recipe: str) -> Iterator[None]:
+        """Only one process moves the runs of a recipe; the kernel lets go when it dies.
+
+        Raises:
+            ApplianceError: APL-PIPE-007.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(atomic.exclusive(self._folder / f".{recipe}.lock", wait=False))
+            except ApplianceError as error:
+                if error.code != base_codes.LOCKED:
+                    raise
+                raise ApplianceError(codes.BUSY, f"a run of {recipe} is under way", where=error.where) from error
+            yield
 
     def folder_of(self, run_id: str) -> Path:
         return self._path(run_id).parent

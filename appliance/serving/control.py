@@ -21,13 +21,13 @@ def rotate(port: int, token: str) -> None:
     _ask(port, token, "rotate")
 
 
-def shadow_waiting(port: int, token: str) -> int:
-    """Copies that the shadow has not answered yet.
+def under_way(port: int, token: str) -> int:
+    """Requests and shadow copies that are not answered yet.
 
     Raises:
         ApplianceError: APL-SERVE-003.
     """
-    return _ask(port, token, "shadow")
+    return _ask(port, token, "under-way")
 
 
 def _ask(port: int, token: str, what: str) -> int:
@@ -36,7 +36,7 @@ def _ask(port: int, token: str, what: str) -> int:
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
-            waiting: int = json.loads(response.read())["shadow_waiting"]
+            waiting: int = json.loads(response.read())["under_way"]
             return waiting
     except (urllib.error.URLError, OSError) as error:
         raise ApplianceError(codes.NOT_RUNNING, str(error), where=f"127.0.0.1:{port}") from error

@@ -95,24 +95,22 @@ class Deployment:
     def _serve(self, version: ModelVersion) -> Target:
         name = _service_name(version.name, version.version)
         artifact_id = version.manifest.artifact_id
-        record = self.processes.running(name)
-        if record is None or record.serves != artifact_id:
-            self._parts.registry.check_loadable(version.name, version.version)  # a clear reason before a process
-            bento = self._bentos.build(version.name, version.version, version.folder)
-            port = self.processes.free_port()
-            record = self.processes.start_model(
-                name,
-                self._bentos.command(bento, port),
-                port=port,
-                serves=artifact_id,
-                extra={
-                    **self._bentos.environment,
-                    SITE: str(self._site.folder),
-                    NAME: version.name,
-                    VERSION: str(version.version),
-                    PACKAGE: str(self._bentos.package_in(bento)),
-                },
-            )
+        self._parts.registry.check_loadable(version.name, version.version)  # a clear reason before a process
+        bento = self._bentos.build(version.name, version.version, version.folder)
+        port = self.processes.free_port()
+        record = self.processes.start_model(
+            name,
+            self._bentos.command(bento, port),
+            port=port,
+            serves=artifact_id,
+            extra={
+                **self._bentos.environment,
+                SITE: str(self._site.folder),
+                NAME: version.name,
+                VERSION: str(version.version),
+                PACKAGE: str(self._bentos.package_in(bento)),
+            },
+        )
         return Target(version=version.version, artifact_id=artifact_id, port=record.port)
 
     def _save(self, route: Route) -> Route:

@@ -6,7 +6,7 @@ Paths
     GET  /healthz, /readyz           the process runs; the routes are read
     GET  /metrics                    text for Prometheus
     POST /-/rotate                   close the open prediction segment (control token)
-    POST /-/shadow                   copies that the shadow has not answered yet (control token)
+    POST /-/under-way                requests and shadow copies not answered yet (control token)
 
 Rules
 1. It listens on loopback; TLS and client authentication stand in front of it.
@@ -135,7 +135,7 @@ class Gateway:
             return 200, msgspec.json.encode(self._routes), b"application/json"
         if method == "GET" and path == "/metrics":
             return 200, self._meter.render(), b"text/plain; version=0.0.4"
-        if method == "POST" and path in ("/-/rotate", "/-/shadow"):
+        if method == "POST" and path in ("/-/rotate", "/-/under-way"):
             return self._control(scope, rotate=path == "/-/rotate")
         self._meter.refused("path")
         return 404, b'{"error":{"message":"no such path"}}', b"application/json"
@@ -147,7 +147,7 @@ class Gateway:
             return 403, b'{"error":{"message":"control token missing or wrong"}}', b"application/json"
         if rotate:
             self._writer.rotate()
-        return 200, msgspec.json.encode({"shadow_waiting": self._arms.shadow_waiting}), b"application/json"
+        return 200, msgspec.json.encode({"under_way": self._arms.under_way}), b"application/json"
 
     async def _predict(self, model: str, scope: Scope, receive: Receive) -> tuple[int, bytes, bytes]:
         try:

@@ -269,5 +269,5 @@ def test_control_needs_the_token(bench):
     bench.ask({"entity": "tr-1"})
     assert bench.ask(b"", path="/-/rotate")[0] == 403
     status, answer = bench.ask(b"", path="/-/rotate", headers={"authorization": "Bearer secret"})
-    assert (status, answer) == (200, {"shadow_waiting": 0})
+    assert (status, answer) == (200, {"under_way": 0})
     assert len(prediction_log.segments(bench.folder / "predictions")) == 1
