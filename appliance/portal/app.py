@@ -6,7 +6,7 @@ Paths
     GET /models, /models/N/V       the registry
     GET /predictions, /predictions/ID
     GET /trust                     ?id=… verifies
-    GET /readyz                    the program runs
+    GET /readyz                   the program runs
     GET /static/NAME               files named by their digest
 
 Rules
@@ -73,7 +73,7 @@ class Portal:
         self._verifying = anyio.Lock()
         inner = Starlette(
             routes=[
-                Route("/", self._page(lambda request: home.page(data, request.query_params)), name="home"),
+                Route("/", self._page(lambda _: home.page(data))),
                 Route("/data", self._page(lambda request: data_page.page(data, request.query_params))),
                 Route("/models", self._page(lambda _: models.page(data))),
                 Route("/models/{name}/{version:int}", self._page(self._model)),

@@ -7,8 +7,8 @@ nothing about other programs; those are the site's network boundary.
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
@@ -18,13 +18,23 @@ _TABLES = ("tcp", "tcp6", "udp", "udp6")
 def connections_outside(process: Path = Path("/proc/self")) -> int | None:
     """How many; None when the kernel's tables cannot be read."""
     try:
-        links = [os.readlink(each) for each in (process / "fd").iterdir() if each.is_symlink()]
+        mine = set(_sockets(process / "fd"))
         tables = [(process / "net" / name).read_text(encoding="ascii") for name in _TABLES]
     except OSError:
         return None
-    mine = {match[1] for link in links if (match := _SOCKET.fullmatch(link))}
     fields = (line.split() for table in tables for line in table.splitlines()[1:])
     return sum(1 for row in fields if row[9] in mine and is_outside(row[2]))
+
+
+def _sockets(folder: Path) -> Iterator[str]:
+    """Inodes of the sockets that are open; one that is closed meanwhile is left out."""
+    for each in folder.iterdir():
+        try:
+            match = _SOCKET.fullmatch(str(each.readlink()))
+        except FileNotFoundError:
+            continue
+        if match:
+            yield match[1]
 
 
 def is_outside(peer: str) -> bool:

@@ -17,6 +17,7 @@ import jinja2
 from appliance import __version__
 from appliance.base.digest import digest_bytes, hex_of
 from appliance.portal import status, wording
+from appliance.portal.pages import metrics
 
 MEDIA_TYPES = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -67,7 +68,19 @@ class Renderer:
         self._environment.globals.update(
             release=__version__, static=lambda name: f"/static/{served[name]}", good=status.good, bad=status.bad
         )
-        for name in ("number", "figure", "instant", "machine_instant", "age", "short", "size", "percent", "counted"):
+        self._environment.filters["metric"] = metrics.title
+        for name in (
+            "number",
+            "figure",
+            "trimmed",
+            "instant",
+            "machine_instant",
+            "age",
+            "short",
+            "size",
+            "counted",
+            "sentence",
+        ):
             self._environment.filters[name] = getattr(wording, name)
 
     def html(self, page: Page, common: Mapping[str, Any]) -> str:

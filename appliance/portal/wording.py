@@ -22,18 +22,22 @@ def number(value: int | float | None, digits: int | None = None) -> str:
 
 
 def figure(text: str | float | None, digits: int = 4) -> str:
-    """Decimal text of a metrics file, rounded for reading; a dash where there is no number."""
-    if text is None:
-        return NOTHING
+    """Decimal text of a metrics file, rounded to a fixed number of digits; a dash where there is no number."""
     try:
-        value = float(text)
+        value = math.nan if text is None else float(text)
     except ValueError:
         return str(text)
     if not math.isfinite(value):
         return NOTHING
-    if value and abs(value) < 10**-digits:
+    if value and abs(value) < 0.5 * 10**-digits:
         return f"{value:.1e}"
-    return f"{value:,.{digits}f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value):,}"
+    return f"{value:,.{digits}f}"
+
+
+def trimmed(text: str | float | None, digits: int = 4) -> str:
+    """The same without zeros at the end: ``50``, ``0.8``."""
+    shown = figure(text, digits)
+    return shown.rstrip("0").rstrip(".") if "." in shown and "e" not in shown else shown
 
 
 def instant(value: dt.datetime | str | None) -> str:
@@ -98,6 +102,7 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def joined(parts: list[str]) -> str:
-    """``a, b and c``."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+def sentence(text: str) -> str:
+    """With a capital, unless it begins with a name."""
+    first = text.partition(" ")[0]
+    return text[0].upper() + text[1:] if first.isalpha() else text

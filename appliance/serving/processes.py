@@ -87,9 +87,7 @@ class Processes:
             setting="serving.gateway_port",
         )
 
-    def start_program(
-        self, name: str, arguments: Sequence[str], *, port: int, setting: str
-    ) -> ProcessRecord:
+    def start_program(self, name: str, arguments: Sequence[str], *, port: int, setting: str) -> ProcessRecord:
         """Start a program on its port unless it runs; `setting` is the key of the port in the site file.
 
         Raises:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.observability.staleness import Staleness
 from appliance.portal import status, wording
@@ -22,6 +23,7 @@ class Need:
     what_to_do: str
     link: str
     status: Status
+    command: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Parts:
     runs: Part[list[str]]
 
 
-def page(data: PortalData, query: Mapping[str, str]) -> Page:
+def page(data: PortalData) -> Page:
     parts = _read(data)
     needs = list(_needs(parts, data))
     failures = [part.failure for part in vars(parts).values() if part.failure]
@@ -92,7 +94,7 @@ def _read(data: PortalData) -> Parts:
     arrival = read("the lake", data.newest_arrival)
 
     def of_books(name: str) -> Part[int]:
-        return Part(getattr(books.value, name)) if books else Part(None, books.failure)
+        return Part(getattr(books.value, name)) if books else _same(books)
 
     def live() -> list[Live]:
         return [
@@ -101,9 +103,6 @@ def _read(data: PortalData) -> Parts:
             if each.stage == "live"
         ]
 
-    age = Part("") if arrival else Part[str](None, arrival.failure)
-    if arrival and arrival.value:
-        age = Part(wording.age(data.clock.now() - arrival.value))
     return Parts(
         readings=read("the lake", lambda: data.rows(names.READINGS)),
         came_in=of_books("came_in"),
@@ -118,8 +117,10 @@ def _read(data: PortalData) -> Parts:
         ),
         live=read("the models", live),
         predictions=read("the lake", lambda: data.rows(names.PREDICTIONS)),
-        newest_arrival=Part(wording.instant(arrival.value)) if arrival else Part(None, arrival.failure),
-        arrival_age=age,
+        newest_arrival=Part(wording.instant(arrival.value) if arrival.value else "") if arrival else _same(arrival),
+        arrival_age=Part(wording.age(data.clock.now() - arrival.value) if arrival.value else wording.NOTHING)
+        if arrival
+        else _same(arrival),
         alerts=read("the alerts", lambda: sum(1 for each in data.alerts() if each.severity == "critical")),
         runs=read("the pipeline journal", lambda: [run.recipe for run in data.newest_runs() if run.status == "failed"]),
     )
@@ -137,7 +138,8 @@ def _needs(parts: Parts, data: PortalData) -> Iterator[Need]:
         many = parts.waiting.value
         yield Need(
             text=f"{wording.counted(len(many), 'model waits', 'models wait')} for approval",
-            what_to_do="Read the card, then as approver: appliance model approve " + many[0] + " --reason TEXT",
+            what_to_do="Read the card, then as approver:",
+            command=f"appliance model approve {many[0]} --reason TEXT",
             link=f"/models/{many[0]}" if len(many) == 1 else "/models",
             status=status.STAGES["candidate"],
         )
@@ -145,7 +147,8 @@ def _needs(parts: Parts, data: PortalData) -> Iterator[Need]:
     if stale:
         yield Need(
             text=f"{wording.counted(len(stale), 'live model is', 'live models are')} over the staleness limit",
-            what_to_do=f"Retrain: appliance pipeline run {stale[0].partition('/')[0]}",
+            what_to_do="Retrain:",
+            command=f"appliance pipeline run {stale[0].partition('/')[0]}",
             link=f"/models/{stale[0]}",
             status=status.FRESHNESS["stale"],
         )
@@ -153,7 +156,8 @@ def _needs(parts: Parts, data: PortalData) -> Iterator[Need]:
         many = parts.runs.value
         yield Need(
             text=wording.counted(len(many), "failed pipeline run"),
-            what_to_do=f"Read the reason: appliance pipeline status {many[0]}",
+            what_to_do=f"Read why {many[0]} stopped:",
+            command="appliance pipeline status",
             link="/models",
             status=status.bad("Failed"),
         )
@@ -162,7 +166,8 @@ def _needs(parts: Parts, data: PortalData) -> Iterator[Need]:
         share = wording.percent(parts.quarantined.value, parts.came_in.value)
         yield Need(
             text=f"{share} of readings in quarantine",
-            what_to_do=f"The limit is {limit:g} %. See the reasons, mend the declaration, then: appliance quarantine reparse",
+            what_to_do=f"The limit is {limit:g} %. See the reasons, mend the declaration, then:",
+            command="appliance quarantine reparse",
             link="/data#quarantine",
             status=status.bad("Over limit"),
         )
@@ -209,12 +214,11 @@ def _tiles(parts: Parts) -> Iterator[Tile]:
     )
     yield tile(
         "Newest arrival",
-        parts.newest_arrival,
+        parts.arrival_age,
         "/data",
         "Data",
-        note=f"{parts.arrival_age.value} ago"
-        if parts.arrival_age and parts.arrival_age.value
-        else "nothing has arrived",
+        unit="ago" if parts.newest_arrival and parts.newest_arrival.value else "",
+        note=(parts.newest_arrival.value or "nothing has arrived") if parts.newest_arrival else "",
     )
     yield tile(
         "Predictions recorded",
@@ -224,7 +228,7 @@ def _tiles(parts: Parts) -> Iterator[Tile]:
         note="each can be verified",
     )
     if not parts.live or not parts.live.value:
-        none: Part[str] = Part("0") if parts.live else Part(None, parts.live.failure)
+        none: Part[str] = Part("0") if parts.live else _same(parts.live)
         yield tile("Live models", none, "/models", "Models", note="no model answers yet; the gateway abstains")
         return
     for each in parts.live.value:
@@ -233,11 +237,18 @@ def _tiles(parts: Parts) -> Iterator[Tile]:
             Part(wording.age(each.known.age)),
             f"/models/{each.id}",
             "Model",
-            unit="old",
-            note=f"age of its data; limit {wording.age(each.known.limit)}",
+            unit="old" if each.known.age is not None else "",
+            note=f"age of its data; limit {wording.age(each.known.limit)}"
+            if each.known.age is not None
+            else "the lineage names no training set of it, so its age is not known",
             status=status.FRESHNESS[each.known.state],
         )
 
 
 def _number(part: Part[int] | Part[int | None]) -> Part[str]:
-    return Part(wording.number(part.value or 0)) if part else Part(None, part.failure)
+    return Part(wording.number(part.value or 0)) if part else _same(part)
+
+
+def _same(part: Part[Any]) -> Part[Any]:
+    """The failure of a part, for what would have been made of it."""
+    return Part(None, part.failure)

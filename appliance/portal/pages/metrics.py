@@ -22,6 +22,7 @@ TITLES = {
     "roc_auc": "ROC AUC",
     "mse": "MSE",
     "mae": "MAE",
+    "mse_mean": "Mean MSE",
 }
 LESS_IS_BETTER = ("brier", "ece", "log_loss", "mse", "mae")
 

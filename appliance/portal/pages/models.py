@@ -53,13 +53,7 @@ class Shape:
 
 
 def page(data: PortalData) -> Page:
-    rows = []
-    for standing in reversed(data.models().versions.values()):
-        manifest = read("its package", lambda standing=standing: data.manifest(standing))  # type: ignore[misc]
-        known = (
-            read("its data", lambda m=manifest: data.data_age(m.value)) if manifest else Part(None, manifest.failure)
-        )  # type: ignore[misc]
-        rows.append(Row(standing=standing, manifest=manifest, known=known))
+    rows = [_row(data, standing) for standing in data.models().versions.values()]
     rows.sort(key=lambda row: (row.standing.name, -row.standing.version))
     live = sum(1 for row in rows if row.standing.stage == "live")
     waiting = sum(1 for row in rows if row.standing.stage == "candidate")
@@ -74,6 +68,14 @@ def page(data: PortalData) -> Page:
             "freshness": status.FRESHNESS,
         },
     )
+
+
+def _row(data: PortalData, standing: Standing) -> Row:
+    manifest = read("its package", lambda: data.manifest(standing))
+    known: Part[Staleness] = Part(None, manifest.failure)
+    if manifest:
+        known = read("its training set", lambda: data.data_age(manifest.value))
+    return Row(standing=standing, manifest=manifest, known=known)
 
 
 def detail(data: PortalData, name: str, version: int) -> Page:

@@ -67,6 +67,8 @@ def detail(data: PortalData, prediction_id: str) -> Page:
             "is_registered": standing is not None and standing.artifact_id == found["artifact_id"],
             "features": found["features"] or [],
             "states": status.FEATURE_STATES,
-            "units": {name: str(each.get("unit", "")) for name, each in contracts.items()},
+            "units": {
+                name: "–" if each.get("unit") == "1" else str(each.get("unit", "–")) for name, each in contracts.items()
+            },
         },
     )

@@ -30,6 +30,29 @@ KINDS = {
 }
 
 
+EXPLAINED = ("recomputed", "signature", "lineage", "file", "log", "audit", "trust")
+
+# From the subject down: a step holds the links whose artifact begins with one of its words.
+STEPS = (
+    (("prediction ", "commit predictions.", "raw spool:predictions"), "The answer", "as it was recorded"),
+    (("model ",), "The model", "signed and approved"),
+    (("training-set ",), "Training set", "pinned by its digest"),
+    (("commit ", "silver.", "labels."), "The tables", "commit by commit"),
+    (("raw ",), "Raw bytes", "as they came in"),
+    (("",), "Log and keys", "signed, nothing taken out"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage of the way from the subject down to the log."""
+
+    title: str
+    meaning: str
+    count: int
+    ok: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Links of one kind about one artifact."""
@@ -75,7 +98,7 @@ def form(data: PortalData) -> Page:
             "nav": "trust",
             "predictions": newest.value if newest else [],
             "models": models.value if models else [],
-            "kinds": KINDS,
+            "kinds": {kind: KINDS[kind] for kind in EXPLAINED},
         },
     )
 
@@ -96,6 +119,7 @@ def verify(data: PortalData, subject: str) -> Page:
             "state": status.good("Verified") if verdict.ok else status.bad("NOT VERIFIED"),
             "checked_at": rfc3339(started),
             "took_s": (data.clock.now() - started).total_seconds(),
+            "steps": steps(verdict.links),
             "sections": sections(verdict.links),
             "subject_page": page_of(verdict),
             "bad_mark": status.bad("Does not hold"),
@@ -109,6 +133,19 @@ def busy(subject: str) -> Page:
         context={"nav": "trust", "subject": subject, "retry_after_s": RETRY_AFTER_S},
         status=503,
         headers={"retry-after": str(RETRY_AFTER_S)},
+    )
+
+
+def steps(links: Sequence[Link]) -> tuple[Step, ...]:
+    """The links summed up on the way down; steps that the subject does not have are left out."""
+    of_step: list[list[Link]] = [[] for _ in STEPS]
+    for link in links:
+        index = next(index for index, (words, _, _) in enumerate(STEPS) if link.name.startswith(words))
+        of_step[index].append(link)
+    return tuple(
+        Step(title=title, meaning=meaning, count=len(mine), ok=all(link.ok for link in mine))
+        for (_, title, meaning), mine in zip(STEPS, of_step, strict=True)
+        if mine
     )
 
 
