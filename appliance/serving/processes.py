@@ -2,7 +2,8 @@
 
 Rules
 1. One record file per process, ``<folder>/<name>.json`` (``serving/processes`` unless told): pid, the kernel's start
-   time of that pid, port, and what it serves. A record whose pid is gone, or belongs to a younger process, counts as not running: pids are reused.
+   time of that pid, port, and what it serves. A record whose pid is gone, or belongs to a younger process,
+   counts as not running: pids are reused.
 2. Everything listens on 127.0.0.1. A process is started only after its port was found free, and counts as started
    only when it answers its readiness path.
 3. Processes outlive the command that started them, and are stopped by their own record only. The record is written
