@@ -7,6 +7,7 @@ the metrics.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def main() -> None:
         "reasons.md": reason_codes(),
         "metrics.md": metrics(),
     }.items():
-        (TARGET / name).write_text(text, encoding="utf-8")
+        # By rename, because tests that run side by side write and read the same pages.
+        draft = TARGET / f".{name}.{os.getpid()}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(TARGET / name)
 
 
 def command_line() -> str:
@@ -95,10 +99,14 @@ def reason_codes() -> str:
 def metrics() -> str:
     from appliance.observability.metrics import GATEWAY, STATE
 
-    lines = ["# Metrics", "", "Every name that the product exports, in the Prometheus text format."]
+    lines = ["# Metrics", "", "Every declared name, in the Prometheus text format."]
     for title, where, table in (
-        ("State of a site", "Told anew for each request, from what the rooms report.", STATE),
-        ("Gateway", "Counted by the running gateway, on its path `/metrics`; they begin at 0 with the process.", GATEWAY),
+        ("State of a site", "Names that are fixed; no program of this version exports them yet.", STATE),
+        (
+            "Gateway",
+            "Counted by the running gateway, on its path `/metrics`; they begin at 0 with the process.",
+            GATEWAY,
+        ),
     ):
         lines += ["", f"## {title}", "", where, "", "| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
         lines += [f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.help} |" for each in table]

@@ -5,6 +5,8 @@ Rules
 2. Every start is logged with its full command line, so that it can be replayed by hand.
 3. Children get `QUIET_ENVIRONMENT`: phone-home of third-party libraries is off in everything we start.
 4. A child that we started dies with its time limit, and `Running.stop` ends its whole process group.
+5. A tied child is killed by the kernel when the thread that started it ends, so that a killed command leaves nobody
+   behind who writes where its next run writes (setpriv(1), PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ QUIET_ENVIRONMENT: Mapping[str, str] = {
     "GX_ANALYTICS_ENABLED": "false",
     "SCARF_NO_ANALYTICS": "true",
 }
+_TIE = ("setpriv", "--pdeathsig", "KILL", "--")
 TAIL_CHARACTERS = 2_000  # of a failed program's output that goes into the message
 
 
@@ -54,6 +57,7 @@ def run(
     extra_environment: Mapping[str, str] | None = None,
     stdin: bytes = b"",
     check: bool = True,
+    tied: bool = False,
 ) -> Completed:
     """Run to the end and give its output.
 
@@ -64,7 +68,12 @@ def run(
     _log.info("process run", extra={"arguments": list(command), "folder": str(folder or "")})
     try:
         done = subprocess.run(
-            command, input=stdin, capture_output=True, timeout=timeout_s, cwd=folder, env=environment(extra_environment)
+            (*_TIE, *command) if tied else command,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout_s,
+            cwd=folder,
+            env=environment(extra_environment),
         )
     except subprocess.TimeoutExpired as error:
         raise ApplianceError(codes.PROCESS_FAILED, f"{command[0]} ran past {timeout_s:g} s") from error
@@ -117,6 +126,7 @@ def start(
     log_path: Path,
     folder: Path | None = None,
     extra_environment: Mapping[str, str] | None = None,
+    tied: bool = False,
 ) -> Running:
     """Start in the background; stdout and stderr are appended to `log_path`.
 
@@ -129,7 +139,7 @@ def start(
     try:
         with log_path.open("ab") as output:
             process = subprocess.Popen(
-                command,
+                (*_TIE, *command) if tied else command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -111,7 +111,7 @@ def command(
         def run(site: str, as_role: str, as_json: bool, **options: Any) -> None:
             call = Call(site_folder=Path(site), role=as_role, as_json=as_json)
             with log.tracing():
-                result = _run(call, function, options, changes=changes if needs_site else None, roles=tuple(roles))
+                result = _run(call, function, options, changes=changes, roles=tuple(roles), recorded=needs_site)
             click.echo(json.dumps(result.data, default=str) if as_json else result.text)
             if result.exit_code:
                 raise click.exceptions.Exit(result.exit_code)
@@ -154,16 +154,23 @@ def command(
 
 
 def _run(
-    call: Call, function: Callable[..., Result], options: dict[str, Any], *, changes: str | None, roles: tuple[str, ...]
+    call: Call,
+    function: Callable[..., Result],
+    options: dict[str, Any],
+    *,
+    changes: str | None,
+    roles: tuple[str, ...],
+    recorded: bool,
 ) -> Result:
+    """Check the role, record the intent, run, record the outcome; `recorded` is false where no log exists yet."""
     if (call.site_folder / "site.toml").is_file():
         log.configure(
             path=call.site.logs / "appliance.jsonl", level=os.environ.get("APPLIANCE_LOG", call.site.settings.log.level)
         )
-    if changes is None:
-        return function(call, **options)
-    if call.role not in roles:
+    if changes is not None and call.role not in roles:
         raise ApplianceError(codes.ROLE_REFUSED, f"{changes} is for {', '.join(roles)}; it was called as {call.role}")
+    if changes is None or not recorded:
+        return function(call, **options)
     arguments = {name: str(value) for name, value in options.items() if value is not None}
     intent = call.parts.audit.begin(role=call.role, action=changes, arguments=arguments)
     try:

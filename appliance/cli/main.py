@@ -59,7 +59,7 @@ class Nouns(click.Group):
 @click.group(
     cls=Nouns,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: appliance demo --site ./site",
+    epilog="Example: appliance demo run --site ./site",
 )
 @click.version_option(__version__, prog_name="appliance")
 def appliance() -> None:

@@ -111,7 +111,7 @@ def approve(call: Call, model: str, reason: str, lifetime: str) -> Result:
 def promote(call: Call, model: str) -> Result:
     """Make an approved version live; the one before it stays ready for rollback."""
     version = call.parts.registry.promote(*_parse(model))
-    return _done(version, f"{version.id} is live")
+    return _done(version, f"{version.id} is live{_followed(call, version.name)}")
 
 
 @command(
@@ -126,7 +126,7 @@ def promote(call: Call, model: str) -> Result:
 def rollback(call: Call, name: str, reason: str) -> Result:
     """Make the version live that was live before."""
     version = call.parts.registry.rollback(name, reason=reason)
-    return _done(version, f"{version.id} is live again")
+    return _done(version, f"{version.id} is live again{_followed(call, version.name)}")
 
 
 @command(
@@ -168,6 +168,17 @@ def _shown(version: ModelVersion) -> dict[str, Any]:
         "statement": version.standing.statement,
         "approval_statement": version.standing.approval,
     }
+
+
+def _followed(call: Call, name: str) -> str:
+    """Let the running gateway follow the registry; says whether it does."""
+    from appliance.serving.processes import GATEWAY, Processes
+
+    if Processes(call.site).running(GATEWAY) is None:
+        return "; the gateway does not run, it follows at its next start"
+    from appliance.serving.deployment import Deployment
+
+    return ", and answers now" if Deployment(call.parts).follow_if_served(name) else "; the gateway has no route for it"
 
 
 def _done(version: ModelVersion, text: str) -> Result:

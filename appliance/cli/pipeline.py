@@ -35,13 +35,14 @@ def run(call: Call, recipe: str, until: str | None) -> Result:
 
     check_classifier(find_recipe(call.parts.recipes, recipe))
     journal = Journal(call.site.pipeline)
-    opened = open_run(journal, recipe, call.clock, None)
 
     def tell(step: Step) -> None:
         if step.status != "pending":
             call.say(f"{step.name:<9} {step.status}{': ' + step.reason if step.reason else ''}")
 
-    with terminal_progress(NoProgress() if call.as_json else None) as progress:
+    progress_bar = terminal_progress(NoProgress() if call.as_json else None)
+    with journal.at_work(recipe), progress_bar as progress:
+        opened = open_run(journal, recipe, call.clock, None)
         steps = Steps(call.parts, Deployment(call.parts), recipe, progress)
         done = advance(journal, opened, steps.functions(), call.clock, until=until, tell=tell)
     return Result(data=_shown(done), text=_text(done))

@@ -24,7 +24,6 @@ def start(call: Call) -> Result:
         NAME,
         [sys.executable, "-m", "appliance.portal", "--site", str(call.site.folder)],
         port=port,
-        ready_path="/healthz",
         setting="portal.port",
     )
     url = f"http://127.0.0.1:{record.port}/"

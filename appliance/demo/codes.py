@@ -15,4 +15,10 @@ STEP_FAILED = declare(
     meaning="A command of the guided run ended with an error. The site is left as it is, for a look.",
     action="Read the command and its error above; appliance serve stop ends what still runs.",
 )
-"""A command of the guided run did not end as it should."""
+NO_LOOPBACK = declare(
+    "APL-DEMO-003",
+    "The loopback interface is down",
+    meaning="The gateway and its models talk over 127.0.0.1, and this process may not bring the interface up.",
+    action="As root: ip link set lo up; then run the demo again.",
+    exit_code=4,
+)

@@ -40,6 +40,12 @@ NOT_BETTER = declare(
     meaning="The registry holds a version that is equal or better on the same data; no version was added.",
     action="Nothing needs doing. Change the recipe or wait for more data.",
 )
+BUSY = declare(
+    "APL-PIPE-007",
+    "A run of this recipe is under way",
+    meaning="Another process moves the run; two at once would do every step twice.",
+    action="Wait for it, or look with appliance pipeline list.",
+)
 UNKNOWN_SUBJECT = declare(
     "APL-VERIFY-001",
     "Nothing by that id",

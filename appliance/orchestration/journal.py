@@ -4,19 +4,21 @@ Rules
 1. A step is pending, running, waiting (for a person), done or failed. Only `done` is skipped when a run goes on.
 2. A run that was killed shows one step running; it is executed again, and every step is idempotent.
 3. A run has ended when a step failed, or all are done. An ended run is never changed.
-4. What must not differ between the first try and a later one (the instant the run speaks about) is fixed in `Run`.
+4. What later steps rest on is in the outputs of earlier ones: the training set is the one that `split` pinned.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from appliance.base import atomic
+from appliance.base import codes as base_codes
 from appliance.base.errors import ApplianceError
 from appliance.orchestration import codes
 
@@ -28,7 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outputs: what later steps and people need of it; JSON.
-        reason: why it waits or failed, else empty.
+        reason: why it waits, failed, or stopped and can be tried again; else empty.
     """
 
     name: str
@@ -44,7 +46,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the pipeline for one recipe.
 
     Attributes:
-        as_of: the instant that the run speaks about: training data end there, online features are taken there.
+        as_of: when the run began; it does not move when the run goes on.
     """
 
     run_id: str
@@ -102,6 +104,22 @@ class Journal:
         names = sorted((path.parent.name for path in self._folder.glob("*/journal.json")), reverse=True)
         runs = [self.load(name) for name in names]
         return [run for run in runs if recipe is None or run.recipe == recipe]
+
+    @contextlib.contextmanager
+    def at_work(self, recipe: str) -> Iterator[None]:
+        """Only one process moves the runs of a recipe; the kernel lets go when it dies.
+
+        Raises:
+            ApplianceError: APL-PIPE-007.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(atomic.exclusive(self._folder / f".{recipe}.lock", wait=False))
+            except ApplianceError as error:
+                if error.code != base_codes.LOCKED:
+                    raise
+                raise ApplianceError(codes.BUSY, f"a run of {recipe} is under way", where=error.where) from error
+            yield
 
     def folder_of(self, run_id: str) -> Path:
         return self._path(run_id).parent

@@ -100,5 +100,7 @@ def _do(
             note(msgspec.structs.replace(step, status="failed", ended_at=clock.now(), reason=str(error)))
         elif error.code == codes.NEEDS_APPROVAL:
             note(msgspec.structs.replace(step, status="waiting", reason=str(error)))
+        else:
+            note(msgspec.structs.replace(step, status="pending", reason=str(error)))
         raise
     return note(msgspec.structs.replace(step, status="done", ended_at=clock.now(), outputs=dict(outputs)))

@@ -29,7 +29,7 @@ from appliance.orchestration.journal import Run
 from appliance.orchestration.model_links import training_set_statement
 from appliance.orchestration.replay import send
 from appliance.serving.contract import PredictRequest
-from appliance.serving.control import rotate
+from appliance.serving.control import under_way
 from appliance.serving.deployment import Deployment
 from appliance.serving.processes import GATEWAY
 from appliance.serving.split import takes_canary
@@ -177,6 +177,9 @@ class Steps:
     def watch(self, run: Run) -> Mapping[str, Any]:
         """Send recorded requests to the new live version; roll back when it does not answer as it should."""
         version = self._candidate(run)
+        if version.stage != "live":  # rolled back by a try that was killed after it, or by a person
+            self._deployment.follow_registry(version.name)
+            raise ApplianceError(codes.GATE_FAILED, f"{version.id} is {version.stage}, no longer live")
         requests = self._requests(run, "watch", WATCH_REQUESTS)
         self._send(version.name, requests)
         self._deployment.prediction_table().flush()
@@ -266,15 +269,21 @@ class Steps:
         """Send what was not recorded before, and wait for the shadow."""
         gateway = self._deployment.processes.running(GATEWAY)
         port = gateway.port if gateway else self._parts.site.settings.serving.gateway_port
-        prefix = (requests[0].request_id or "").rpartition(":")[0]
-        done = self._recorded_ids(prefix)
-        missing = [request for request in requests if request.request_id not in done]
         token = self._deployment.processes.control_token()
+        # A try that was killed may have left requests under way: they are answered and recorded first.
+        self._drain(port, token)
+        self._deployment.prediction_table().flush()
+        done = self._recorded_ids((requests[0].request_id or "").rpartition(":")[0])
+        missing = [request for request in requests if request.request_id not in done]
         for start in range(0, len(missing), CHUNK_REQUESTS):
             send(port, model, missing[start : start + CHUNK_REQUESTS], self._progress)
-            end_s = time.monotonic() + DRAIN_WITHIN_S
-            while rotate(port, token) and time.monotonic() < end_s:
-                time.sleep(0.05)
+            self._drain(port, token)
+
+    def _drain(self, port: int, token: str) -> None:
+        """Wait until the gateway holds nothing that it has not answered and copied to the shadow."""
+        end_s = time.monotonic() + DRAIN_WITHIN_S
+        while under_way(port, token) and time.monotonic() < end_s:
+            time.sleep(0.05)
 
     def _recorded_ids(self, prefix: str) -> set[str]:
         rows = self._parts.lake.scan(

@@ -6,7 +6,7 @@ Paths
     GET /models, /models/N/V       the registry
     GET /predictions, /predictions/ID
     GET /trust                     ?id=… verifies
-    GET /healthz                   the program runs
+    GET /readyz                   the program runs
     GET /static/NAME               files named by their digest
 
 Rules
@@ -80,7 +80,7 @@ class Portal:
                 Route("/predictions", self._page(lambda request: predictions.page(data, request.query_params))),
                 Route("/predictions/{id}", self._page(lambda request: predictions.detail(data, _id(request)))),
                 Route("/trust", self._trust),
-                Route("/healthz", _healthz),
+                Route("/readyz", _readyz),
                 Route("/static/{name}", self._static),
             ],
             exception_handlers={
@@ -172,7 +172,7 @@ def _id(request: Request) -> str:
     return found
 
 
-async def _healthz(_: Request) -> Response:
+async def _readyz(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 

@@ -24,7 +24,7 @@ from appliance.serving.contract import Prediction, PredictRequest, Scored
 from appliance.serving.metering import GatewayMeter
 from appliance.serving.routes import Route, Target
 from appliance.serving.split import takes_canary
-from appliance.serving.upstream import Upstream, UpstreamError
+from appliance.serving.upstream import QuestionRefused, Upstream, UpstreamError
 
 SHADOW_WORKERS = 4
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Arms:
         self._breakers: dict[str, Breaker] = {}
         self._shadow: asyncio.Queue[tuple[Question, Target]] = asyncio.Queue(shadow_queue)
         self._workers: list[asyncio.Task[None]] = []
-        self._copies_open = 0
+        self._under_way = 0
 
     async def start(self) -> None:
         await self._upstream.start()
@@ -76,12 +76,19 @@ class Arms:
         await self._upstream.close()
 
     @property
-    def shadow_waiting(self) -> int:
-        """Copies that the shadow has not answered yet, waiting or under way."""
-        return self._copies_open
+    def under_way(self) -> int:
+        """Requests that are not answered yet, and copies that the shadow has not answered yet."""
+        return self._under_way
 
     async def answer(self, question: Question, route: Route) -> Prediction:
         """Never raises for a failing model; OSError when the prediction cannot be written down."""
+        self._under_way += 1
+        try:
+            return await self._answer(question, route)
+        finally:
+            self._under_way -= 1
+
+    async def _answer(self, question: Question, route: Route) -> Prediction:
         candidate = route.candidate
         prediction = None
         if (
@@ -101,7 +108,7 @@ class Arms:
         if candidate is not None and candidate.mode == "shadow":
             try:
                 self._shadow.put_nowait((question, candidate.target))
-                self._copies_open += 1
+                self._under_way += 1
             except asyncio.QueueFull:
                 self._meter.shadow_dropped(question.model)
         return prediction
@@ -117,6 +124,9 @@ class Arms:
         started_s = time.monotonic()
         try:
             scored = await self._upstream.score(target, question.request, question.trace_id)
+        except QuestionRefused as error:
+            # No model can answer it: an abstention of this arm, and no reason to doubt the arm.
+            scored = Scored(artifact_id=target.artifact_id, score=None, outcome="abstain", reason=str(error))
         except UpstreamError as error:
             breaker.failed(time.monotonic())
             _log.warning(
@@ -159,5 +169,5 @@ class Arms:
             except OSError:
                 self._meter.failed(question.model, "shadow")  # the disk is full; the live arm reports it to its client
             finally:
-                self._copies_open -= 1
+                self._under_way -= 1
                 self._shadow.task_done()

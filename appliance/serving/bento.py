@@ -2,16 +2,16 @@
 
 The Bento holds the model package and one line that names our service. It is built in a process of its own: BentoML
 keeps global state and imports the service it builds. `BENTOML_HOME` is inside the site, the build asks no network.
+It is built in a draft and renamed into place, so that a build that was killed leaves no half of a Bento.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from appliance.base import process
+from appliance.base import atomic, process
 from appliance.config.site import Site
 
 SERVICE = """from appliance.serving.service import Model
@@ -50,16 +50,25 @@ class Bentos:
         Raises:
             ApplianceError: APL-BASE-003.
         """
-        folder = self._home / "bentos" / _bento_name(name) / f"v{version}"
-        if not (folder / "bento.yaml").is_file():
-            with tempfile.TemporaryDirectory(prefix="appliance-bento-") as context:
-                (Path(context) / "service.py").write_text(SERVICE, encoding="utf-8")
-                shutil.copytree(package, Path(context) / "package")
-                process.run(
-                    [sys.executable, "-c", BUILD, f"{_bento_name(name)}:v{version}", context],
-                    timeout_s=120,
-                    extra_environment=self.environment,
-                )
+        inside = Path("bentos") / _bento_name(name) / f"v{version}"
+        folder = self._home / inside
+        if folder.is_dir():
+            return folder
+        draft = self._home / "draft"
+        atomic.remove_tree(draft)
+        context = draft / "context"
+        context.mkdir(parents=True)
+        (context / "service.py").write_text(SERVICE, encoding="utf-8")
+        shutil.copytree(package, context / "package")
+        process.run(
+            [sys.executable, "-c", BUILD, f"{_bento_name(name)}:v{version}", context],
+            timeout_s=120,
+            extra_environment={**self.environment, "BENTOML_HOME": str(draft)},
+            tied=True,
+        )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        atomic.move(draft / inside, folder)
+        atomic.remove_tree(draft)
         return folder
 
     def package_in(self, folder: Path) -> Path:

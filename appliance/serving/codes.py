@@ -6,7 +6,7 @@ REQUEST_INVALID = declare(
     "APL-SERVE-001",
     "The request is not valid",
     meaning="A field of the prediction request is missing, unknown or of the wrong type.",
-    action="Correct the named field; GET /v1/models/NAME shows the request contract.",
+    action="Correct the named field; a request is {entity: ID, at: RFC 3339}.",
     exit_code=2,
 )
 NO_SUCH_MODEL = declare(

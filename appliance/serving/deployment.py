@@ -55,6 +55,13 @@ class Deployment:
         target = self._serve(live) if live is not None else None
         return self._save(Route(model=model, live=target, candidate=route.candidate))
 
+    def follow_if_served(self, model: str) -> bool:
+        """`follow_registry` where the gateway runs and has a route of that name; gives whether it did."""
+        if self.processes.running(GATEWAY) is None or self.routes().of(model) is None:
+            return False
+        self.follow_registry(model)
+        return True
+
     def try_out(self, candidate: ModelVersion, mode: Literal["shadow", "canary"], percent: int) -> Route:
         """Put a version on trial beside the live one."""
         target = self._serve(candidate)
@@ -88,24 +95,22 @@ class Deployment:
     def _serve(self, version: ModelVersion) -> Target:
         name = _service_name(version.name, version.version)
         artifact_id = version.manifest.artifact_id
-        record = self.processes.running(name)
-        if record is None or record.serves != artifact_id:
-            self._parts.registry.check_loadable(version.name, version.version)  # a clear reason before a process
-            bento = self._bentos.build(version.name, version.version, version.folder)
-            port = self.processes.free_port()
-            record = self.processes.start_model(
-                name,
-                self._bentos.command(bento, port),
-                port=port,
-                serves=artifact_id,
-                extra={
-                    **self._bentos.environment,
-                    SITE: str(self._site.folder),
-                    NAME: version.name,
-                    VERSION: str(version.version),
-                    PACKAGE: str(self._bentos.package_in(bento)),
-                },
-            )
+        self._parts.registry.check_loadable(version.name, version.version)  # a clear reason before a process
+        bento = self._bentos.build(version.name, version.version, version.folder)
+        port = self.processes.free_port()
+        record = self.processes.start_model(
+            name,
+            self._bentos.command(bento, port),
+            port=port,
+            serves=artifact_id,
+            extra={
+                **self._bentos.environment,
+                SITE: str(self._site.folder),
+                NAME: version.name,
+                VERSION: str(version.version),
+                PACKAGE: str(self._bentos.package_in(bento)),
+            },
+        )
         return Target(version=version.version, artifact_id=artifact_id, port=record.port)
 
     def _save(self, route: Route) -> Route:

@@ -6,6 +6,7 @@ Paths
     GET  /healthz, /readyz           the process runs; the routes are read
     GET  /metrics                    text for Prometheus
     POST /-/rotate                   close the open prediction segment (control token)
+    POST /-/under-way                requests and shadow copies not answered yet (control token)
 
 Rules
 1. It listens on loopback; TLS and client authentication stand in front of it.
@@ -134,18 +135,19 @@ class Gateway:
             return 200, msgspec.json.encode(self._routes), b"application/json"
         if method == "GET" and path == "/metrics":
             return 200, self._meter.render(), b"text/plain; version=0.0.4"
-        if method == "POST" and path == "/-/rotate":
-            return self._rotate(scope)
+        if method == "POST" and path in ("/-/rotate", "/-/under-way"):
+            return self._control(scope, rotate=path == "/-/rotate")
         self._meter.refused("path")
         return 404, b'{"error":{"message":"no such path"}}', b"application/json"
 
-    def _rotate(self, scope: Scope) -> tuple[int, bytes, bytes]:
+    def _control(self, scope: Scope, *, rotate: bool) -> tuple[int, bytes, bytes]:
         given = dict(scope["headers"]).get(b"authorization", b"")
         if not hmac.compare_digest(given, b"Bearer " + self._token.encode()):
             self._meter.refused("control token")
             return 403, b'{"error":{"message":"control token missing or wrong"}}', b"application/json"
-        self._writer.rotate()
-        return 200, msgspec.json.encode({"shadow_waiting": self._arms.shadow_waiting}), b"application/json"
+        if rotate:
+            self._writer.rotate()
+        return 200, msgspec.json.encode({"under_way": self._arms.under_way}), b"application/json"
 
     async def _predict(self, model: str, scope: Scope, receive: Receive) -> tuple[int, bytes, bytes]:
         try:
@@ -157,10 +159,11 @@ class Gateway:
             self._meter.refused(error.code.id)
             status = {codes.NO_SUCH_MODEL: 404, codes.REQUEST_TOO_LARGE: 413}.get(error.code, 400)
             return status, msgspec.json.encode({"error": error.as_dict()}), b"application/json"
+        at = request.at or self._clock.now()
         question = Question(
-            request=request,
+            request=msgspec.structs.replace(request, at=at),  # the model answers for the instant that is recorded
             model=model,
-            at=request.at or self._clock.now(),
+            at=at,
             request_id=request.request_id or log.new_trace_id(),
             trace_id=_trace_id(scope),
         )

@@ -1,7 +1,7 @@
 """Every prediction is written down before the client has its answer, and reaches the lake exactly once.
 
 Protocol
-1. The gateway appends JSON lines to ``predictions/open/<start>.jsonl``, one write per record, so that a killed
+1. The gateway appends JSON lines to ``predictions/open/<pid>-<number>.jsonl``, one write per record, so that a killed
    gateway loses nothing that it answered; the operating system's write-back covers a power cut within seconds.
 2. A segment is closed by renaming it to the next number of the log ``predictions/log/<number>.jsonl`` (a spool is a
    log as well: commit protocol of the design). A gateway that starts closes what an earlier one left open.
@@ -11,6 +11,7 @@ Protocol
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,8 +48,15 @@ class PredictionWriter:
             self._path = self._open_folder / f"{os.getpid()}-{self._started:06d}.jsonl"
             self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         line = msgspec.json.encode(prediction) + b"\n"
-        if os.write(self._handle, line) != len(line):
-            raise OSError("short write to the prediction log")
+        end = os.fstat(self._handle).st_size
+        try:
+            written = os.write(self._handle, line)
+        except OSError:
+            os.ftruncate(self._handle, end)
+            raise
+        if written != len(line):
+            os.ftruncate(self._handle, end)  # else the next record would be glued to half of this one
+            raise OSError(errno.ENOSPC, "short write to the prediction log")
         self._records += 1
         if self._records >= self._max_records:
             self.rotate()

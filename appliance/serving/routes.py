@@ -1,7 +1,7 @@
 """Where the gateway sends requests: one small JSON file, replaced atomically, read by the gateway when it changes.
 
 Rules
-1. Only `model promote`, `model rollback` and the pipeline write it, through `save_routes`.
+1. Only `serving.deployment` writes it, for the serve, model and pipeline commands.
 2. A route has at most one live and one candidate arm; the candidate is a shadow (copies only) or a canary (a share
    of entities).
 3. A file that does not parse is refused as a whole (APL-SERVE-005).

@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedModel:
-    """A classifier whose package, signature and approval were checked. Only `serving.package` makes one.
+    """A classifier whose package, signature and approval were checked. Only `serving.loading` makes one.
 
     Attributes:
         model: the bytes of the ONNX file.

@@ -15,6 +15,10 @@ class UpstreamError(Exception):
     """The model service did not give a valid answer in time."""
 
 
+class QuestionRefused(Exception):  # noqa: N818 - named for what happened
+    """The model service is well, but cannot answer for this entity or instant; the message says why."""
+
+
 class Upstream:
     """A pool of connections; opened inside the event loop by `start`."""
 
@@ -34,6 +38,7 @@ class Upstream:
 
         Raises:
             UpstreamError: no connection, too slow, not 200, not the contract, or not the model that was routed to.
+            QuestionRefused: the service refused the question (422).
         """
         assert self._session is not None, "start() was not awaited"
         try:
@@ -43,10 +48,12 @@ class Upstream:
                 headers={"content-type": "application/json", "x-trace-id": trace_id},
             ) as response:
                 body = await response.read()
+                if response.status == 422:
+                    raise QuestionRefused(msgspec.json.decode(body)["error"]["message"])
                 if response.status != 200:
                     raise UpstreamError(f"status {response.status}: {body[:200]!r}")
             scored = _decoder.decode(body)
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, LookupError) as error:
             raise UpstreamError(f"{type(error).__name__}: {error}") from error
         if scored.artifact_id != target.artifact_id:
             raise UpstreamError(f"expected model {target.artifact_id}, port {target.port} serves {scored.artifact_id}")

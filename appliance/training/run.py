@@ -184,6 +184,7 @@ def run_job_process(
             log_path=folder / "job.log",
             folder=folder,
             extra_environment=job_environment(identity.threads, gpu=identity.hardware != CPU_CLASS),
+            tied=True,
         )
         try:
             code = running.wait(timeout_s)

@@ -19,7 +19,7 @@ def static_of(client):
 
 @pytest.mark.parametrize(
     "address",
-    ["/", "/data", "/models", "/models/thermal/1", "/predictions", "/trust", "/healthz", "/none", "/data?alerts=x"],
+    ["/", "/data", "/models", "/models/thermal/1", "/predictions", "/trust", "/readyz", "/none", "/data?alerts=x"],
 )
 def test_every_response_carries_the_headers(client, address):
     check_headers(client.get(address), "no-store")
@@ -66,7 +66,7 @@ def test_other_methods_are_refused(client, method):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8480", "localhost:9", "LOCALHOST", "[::1]", "[::1]:8480"])
 def test_loopback_names_are_answered(client, host):
-    assert client.get("/healthz", headers={"host": host}).status_code == 200
+    assert client.get("/readyz", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The pure parts of serving: request contract, split, breaker, routes, prediction log."""
 
 import datetime as dt
+import os
 
 import msgspec
 import pytest
@@ -134,6 +135,20 @@ class TestPredictionLog:
         PredictionWriter(tmp_path)
         (segment,) = prediction_log.segments(tmp_path)
         assert [record.request_id for record in prediction_log.read_segment(segment)] == ["r1"]
+
+    def test_a_full_disk_leaves_no_half_line(self, tmp_path, monkeypatch):
+        """The kernel writes a part, as it does when the disk fills up; the next record stands on its own line."""
+        writer = PredictionWriter(tmp_path)
+        writer.write(make_prediction(1))
+        real = os.write
+        monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:40]))
+        with pytest.raises(OSError, match="short write"):
+            writer.write(make_prediction(2))
+        monkeypatch.undo()
+        writer.write(make_prediction(3))
+        writer.rotate()
+        (segment,) = prediction_log.segments(tmp_path)
+        assert [record.request_id for record in prediction_log.read_segment(segment)] == ["r1", "r3"]
 
     def test_a_torn_last_line_was_never_answered(self, tmp_path):
         path = tmp_path / "x.jsonl"

@@ -59,11 +59,16 @@ class ModelService:
     """Answers /score as `mode` says: ok, error, slow, or another model's answer."""
 
     def __init__(self, artifact_id, score):
-        self.artifact_id, self.score, self.mode, self.seen = artifact_id, score, "ok", []
+        self.artifact_id, self.score, self.mode, self.seen, self.asked = artifact_id, score, "ok", [], []
 
     async def __call__(self, scope, receive, send):
         request = json.loads((await receive())["body"])
         self.seen.append(request["entity"])
+        self.asked.append(request)
+        if self.mode == "refuse":
+            await send({"type": "http.response.start", "status": 422, "headers": []})
+            await send({"type": "http.response.body", "body": b'{"error":{"message":"too old for the store"}}'})
+            return
         if self.mode == "slow":
             await asyncio.sleep(3)
         artifact_id = "sha256:other" if self.mode == "other" else self.artifact_id
@@ -237,6 +242,21 @@ def test_no_answer_when_the_prediction_cannot_be_recorded(bench):
     assert bench.recorded() == []
 
 
+def test_the_model_answers_for_the_instant_that_is_recorded(bench):
+    answer = bench.ask({"entity": "tr-1"})[1]
+    assert answer["at"] == "2026-05-01T00:00:00Z", "the gateway's clock, when the client names no instant"
+    assert bench.live.asked[-1]["at"] == answer["at"]
+
+
+def test_a_refused_question_is_an_abstention_and_no_failure_of_the_model(bench):
+    bench.live.mode = "refuse"
+    for number in range(10):
+        answer = bench.ask({"entity": f"tr-{number}"})[1]
+        assert (answer["arm"], answer["outcome"], answer["reason"]) == ("live", "abstain", "too old for the store")
+    bench.live.mode = "ok"
+    assert bench.ask({"entity": "tr-1"})[1]["score"] == 0.1, "one client's questions do not open the breaker"
+
+
 def test_a_bad_routes_file_keeps_the_old_routes_and_readiness_fails(bench):
     (bench.folder / "routes.json").write_text("{")
     time.sleep(0.35)
@@ -249,5 +269,5 @@ def test_control_needs_the_token(bench):
     bench.ask({"entity": "tr-1"})
     assert bench.ask(b"", path="/-/rotate")[0] == 403
     status, answer = bench.ask(b"", path="/-/rotate", headers={"authorization": "Bearer secret"})
-    assert (status, answer) == (200, {"shadow_waiting": 0})
+    assert (status, answer) == (200, {"under_way": 0})
     assert len(prediction_log.segments(bench.folder / "predictions")) == 1
