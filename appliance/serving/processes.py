@@ -32,7 +32,7 @@ from appliance.config.site import Site
 from appliance.serving import codes
 
 GATEWAY = "gateway"
-MARK = "APPLIANCE_PROCESS"  # environment variable: name and site folder
+MARK = "APPLIANCE_PROCESS"  # environment variable: name and folder of the record
 READY_PATH = "/readyz"
 READY_WITHIN_S = 60.0
 _POLL_S = 0.05
@@ -153,7 +153,7 @@ class Processes:
             arguments,
             log_path=log_path,
             folder=self._site.folder,
-            extra_environment={**extra, MARK: f"{name} {self._site.folder}"},
+            extra_environment={**extra, MARK: f"{name} {self._folder}"},
         )
         record = ProcessRecord(
             name=name,
@@ -181,7 +181,7 @@ class Processes:
         return False
 
     def _end_lost(self, name: str) -> None:
-        """End processes of this site that have no record: that of `name`, or all when it is empty."""
+        """End processes of this folder that have no record in it: that of `name`, or all when it is empty."""
         known = {record.pid for record in self.all_running()}
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
@@ -192,7 +192,7 @@ class Processes:
             ours, _, folder = mark.decode("utf-8", "replace").partition("=")[2].partition(" ")
             pid = int(path.parent.name)
             leads = pid == _group(pid)
-            if folder == str(self._site.folder) and name in ("", ours) and leads and pid not in known:
+            if folder == str(self._folder) and name in ("", ours) and leads and pid not in known:
                 _end(pid, _started_ticks(pid))
 
 
