@@ -77,9 +77,7 @@ def site_metrics(parts: Parts) -> bytes:
         found.set("model_staleness_limit_seconds", limit.total_seconds(), labels)
         cut_off = _cut_off(parts, version)
         if cut_off is not None:
-            found.set(
-                "appliance_model_age_seconds", (parts.clock.now() - parse_rfc3339(cut_off)).total_seconds(), labels
-            )
+            found.set("model_age_seconds", (parts.clock.now() - parse_rfc3339(cut_off)).total_seconds(), labels)
         if version.manifest.kind == "classifier":
             report = live_accuracy(parts, version)
             found.set("accuracy_rows", report.rows, labels)
