@@ -195,9 +195,9 @@ def left_running(product):
     return found
 
 
-def compare(folder, *, seed, kills, settings=()):
+def compare(folder, *, seed, kills, requests, settings):
     """Run undisturbed and with kills from the same bytes; gives both end states and the kills."""
-    product = prepare(folder / "site", seed=FLEET_SEED, end=END, settings=settings)
+    product = prepare(folder / "site", seed=FLEET_SEED, end=END, requests=requests, settings=settings)
     try:
         shutil.copytree(product.folder, folder / "prepared", symlinks=True)
         durations = run_through(product)
@@ -227,9 +227,9 @@ def check(undisturbed, killed, kills, left, count):
     assert left == [], f"processes left: {kills}"
 
 
-def prove(folder, *, seed, kills, settings=()):
+def prove(folder, *, seed, kills, requests, settings=()):
     """Run both and check; gives figures for the evidence."""
-    undisturbed, killed, done, left = compare(folder, seed=seed, kills=kills, settings=settings)
+    undisturbed, killed, done, left = compare(folder, seed=seed, kills=kills, requests=requests, settings=settings)
     check(undisturbed, killed, done, left, kills)
     return {
         "kills": [f"{kill['during']} after {kill['fraction']} of its time" for kill in done],

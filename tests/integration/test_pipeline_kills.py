@@ -14,5 +14,6 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_killed_pipeline_ends_like_an_undisturbed_one(tmp_path, seed):
-    figures = prove(tmp_path, seed=seed, kills=6, settings=(f"pipeline.replay_requests={REPLAYED}",))
+    settings = (f"pipeline.replay_requests={REPLAYED}",)
+    figures = prove(tmp_path, seed=seed, kills=6, requests=REPLAYED + 50, settings=settings)
     assert len(figures["kills"]) == 6, f"seed {seed}"
