@@ -122,7 +122,7 @@ def _read(data: PortalData) -> Parts:
         if arrival
         else _same(arrival),
         alerts=read("the alerts", lambda: sum(1 for each in data.alerts() if each.severity == "critical")),
-        runs=read("the pipeline journal", lambda: [run.recipe for run in data.newest_runs() if run.status == "failed"]),
+        runs=read("the pipeline journal", lambda: [run.run_id for run in data.newest_runs() if run.status == "failed"]),
     )
 
 
@@ -156,8 +156,8 @@ def _needs(parts: Parts, data: PortalData) -> Iterator[Need]:
         many = parts.runs.value
         yield Need(
             text=wording.counted(len(many), "failed pipeline run"),
-            what_to_do=f"Read why {many[0]} stopped:",
-            command="appliance pipeline status",
+            what_to_do="Read why it stopped:",
+            command=f"appliance pipeline show {many[0]}",
             link="/models",
             status=status.bad("Failed"),
         )

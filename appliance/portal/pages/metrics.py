@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.governance.package import PackageManifest
+from appliance.portal import wording
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -23,6 +24,7 @@ TITLES = {
     "mse": "MSE",
     "mae": "MAE",
     "mse_mean": "Mean MSE",
+    "maximum_mse": "Greatest MSE at steps ahead",
 }
 LESS_IS_BETTER = ("brier", "ece", "log_loss", "mse", "mae")
 
@@ -105,7 +107,8 @@ def figures_of(metrics: Mapping[str, Any], manifest: PackageManifest) -> Figures
 
 
 def title(name: str) -> str:
-    return TITLES.get(name, name.replace("_", " ").capitalize())
+    words = [TITLES.get(word, word) for word in name.split("_")]
+    return TITLES.get(name) or wording.sentence(" ".join(words))
 
 
 def _gates(declared: Mapping[str, Any]) -> Iterator[Gate]:

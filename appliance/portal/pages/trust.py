@@ -19,11 +19,11 @@ EXAMPLES = 3
 
 KINDS = {
     "recomputed": ("Recomputed", "Done again from the bytes that are there, and compared with what was recorded."),
-    "signature": ("Signatures", "Verified offline against the site's own trust root, by the unmodified verifier."),
-    "lineage": ("Lineage", "What rests on what. The id of each document is its digest, and an entry of the log."),
-    "file": ("Files", "Every file below the subject has the digest that was logged when it was written."),
-    "log": ("Transparency log", "Every entry, hashed again, leads to the signed root; nothing was taken out."),
-    "audit": ("Audit records", "Who did what: chained without gaps, each signed by a role key."),
+    "signature": ("Signatures", "Checked offline against the site's own trust root, by the unmodified verifier."),
+    "lineage": ("Lineage", "What rests on what. The id of a document is its digest and must be an entry of the log."),
+    "file": ("Files", "Each file below the subject, against the digest that was logged when it was written."),
+    "log": ("Transparency log", "Every entry is hashed again, up to the signed root."),
+    "audit": ("Audit records", "Who did what: the chain of records, and the signature of each by a role key."),
     "trust": ("Trust root", "The public keys and certificates that everything above is checked with."),
     "model": ("Model", "The version that answered, as the log knows it."),
     "check": ("Checks", "Other checks of the chain."),
@@ -34,12 +34,12 @@ EXPLAINED = ("recomputed", "signature", "lineage", "file", "log", "audit", "trus
 
 # From the subject down: a step holds the links whose artifact begins with one of its words.
 STEPS = (
-    (("prediction ", "commit predictions.", "raw spool:predictions"), "The answer", "as it was recorded"),
-    (("model ",), "The model", "signed and approved"),
-    (("training-set ",), "Training set", "pinned by its digest"),
+    (("prediction ", "commit predictions.", "raw spool:predictions"), "The answer", "record and recomputation"),
+    (("model ",), "The model", "package, signatures"),
+    (("training-set ",), "Training set", "rows by digest"),
     (("commit ", "silver.", "labels."), "The tables", "commit by commit"),
-    (("raw ",), "Raw bytes", "as they came in"),
-    (("",), "Log and keys", "signed, nothing taken out"),
+    (("raw ",), "Raw bytes", "files that came in"),
+    (("",), "Log and keys", "entries, checkpoint"),
 )
 
 

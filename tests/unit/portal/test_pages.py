@@ -1,14 +1,19 @@
 """Every page: structure, links that lead somewhere, text that stays text, and what the page says."""
 
+import importlib
 import re
 from itertools import pairwise
 
 import pytest
 
 from appliance.base.errors import declared
+from appliance.cli.command import DECLARED
+from appliance.cli.main import NOUNS
 from tests.portal_site import ENTITY, HOSTILE
 from tests.unit.portal.markup import Markup
 
+for each in NOUNS:
+    importlib.import_module(f"appliance.cli.{each}")
 PREDICTION = "/predictions/pr-" + f"{117:032x}"
 PAGES = {
     "home": "/",
@@ -153,7 +158,7 @@ def test_a_model_shows_what_its_approver_read(pages):
     for part in (
         "thermal/1 ✓ Live",
         "ROC AUC 0.8100 0.7500 to 0.8800 more is better",
-        "gains 0.0200 in ROC AUC; the margin is 0.05",
+        "gains 0.0200 (ROC AUC); the margin is 0.05",
         "Gates ✓ All passed",
         "load_mean below 0.5 100 0 – – –",
         "Model statement ✓ Signature valid role data-scientist",
@@ -193,17 +198,17 @@ def test_a_prediction_shows_every_value_with_age_and_state(pages):
 @pytest.mark.parametrize(
     ("address", "status", "code", "words"),
     [
-        ("/nothing-here", 404, "APL-PORTAL-001", "there is no page '/nothing-here'"),
-        ("/models/thermal/9", 404, "APL-MODEL-005", "there is no thermal/9"),
-        ("/models/thermal/x", 404, "APL-PORTAL-001", "there is no page"),
-        ("/data?table=silver.none", 404, "APL-STORAGE-002", "no table 'silver.none'"),
+        ("/nothing-here", 404, "APL-PORTAL-001", "There is no page '/nothing-here'"),
+        ("/models/thermal/9", 404, "APL-MODEL-005", "There is no thermal/9"),
+        ("/models/thermal/x", 404, "APL-PORTAL-001", "There is no page"),
+        ("/data?table=silver.none", 404, "APL-STORAGE-002", "No table 'silver.none'"),
         ("/predictions/pr-1", 404, "APL-PORTAL-001", "an id is pr- and 32 hex digits"),
         ("/predictions/pr-" + "f" * 32, 404, "APL-PORTAL-001", "no prediction has it"),
         ("/trust?id=pr-" + "f" * 32, 404, "APL-VERIFY-001", "is not known here"),
         ("/predictions?page=0", 400, "APL-PORTAL-002", "page: expected a whole number from 1 to 1000, got '0'"),
         ("/predictions?arm=other", 400, "APL-PORTAL-002", "arm: expected one of live, canary, shadow, fallback"),
         ("/data?severity=x", 400, "APL-PORTAL-002", "severity: expected one of critical, warning, info, got 'x'"),
-        ("/static/other.css", 404, "APL-PORTAL-001", "there is no page"),
+        ("/static/other.css", 404, "APL-PORTAL-001", "There is no page"),
     ],
 )
 def test_a_failure_is_a_page_with_a_code_and_what_to_do(client, address, status, code, words):
@@ -227,3 +232,16 @@ def test_an_empty_site_names_the_next_command(empty_client):
         answer = empty_client.get(address)
         assert answer.status_code == 200, address
         assert words in Markup(answer.text).said("main"), address
+
+
+def test_every_command_that_a_page_names_exists(pages, empty_client):
+    texts = [answer.text for answer in pages.values()]
+    texts += [empty_client.get(address).text for address in ("/", "/data", "/models", "/predictions", "/trust")]
+    commands = {each for text in texts for each in re.findall(r"<kbd>appliance ([a-z ]+)", text)}
+    known = {
+        noun if noun in ("verify", "predict") else declared for declared in DECLARED for noun in [declared.split()[0]]
+    }
+    assert len(commands) >= 8
+    for each in commands:
+        words = each.split()
+        assert " ".join(words[:2]) in known or words[0] in known, each

@@ -1,10 +1,12 @@
 """The portal needs no key, writes nothing, and names what it cannot read."""
 
+import datetime as dt
 import shutil
 
 import pytest
 
 from appliance.base.clock import SystemClock
+from appliance.orchestration.journal import Journal, Run, Step
 from appliance.portal.connections import connections_outside, is_outside
 from appliance.portal.view import PortalData
 from tests.unit.portal.conftest import client_of
@@ -40,6 +42,23 @@ def test_a_lake_that_cannot_be_read_is_named_and_the_rest_is_shown(own_site):
     assert "the lake cannot be read" in data
     assert "30 alerts" in data
     assert client.get("/models/thermal/1").status_code == 200
+
+
+def test_the_newest_run_of_a_recipe_counts_and_a_failed_one_needs_somebody(own_site):
+    def save(day, status):
+        at = dt.datetime(2026, 2, day, tzinfo=dt.UTC)
+        step = Step(name="train", status=status, reason="outside its limit")
+        run_id = f"2026020{day}T000000000000-risk"
+        Journal(own_site.pipeline).save(Run(run_id=run_id, recipe="risk", as_of=at, created_at=at, steps=(step,)))
+
+    def home():
+        return Markup(client_of(own_site).get("/").text).said("main")
+
+    save(1, "failed")
+    assert "1 failed pipeline run" in home()
+    assert "appliance pipeline show 20260201T000000000000-risk" in home()
+    save(2, "done")
+    assert "failed pipeline run" not in home()
 
 
 def test_a_damaged_log_is_named(own_site):
