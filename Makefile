@@ -78,6 +78,10 @@ offline-wheels: runtime ## Fill offline_wheels/wheels so that everything install
 proofs: dev ## List the long proofs with the age of their evidence
 	@.venv-dev/bin/python docs/proofs.py
 
+.PHONY: proof-pipeline-kills
+proof-pipeline-kills: dev runtime training ## kill -9 at twenty moments of the pipeline; writes docs/evidence (5 min)
+	.venv-dev/bin/python docs/proofs.py pipeline-kills $(ARGS)
+
 .PHONY: clean
 clean: ## Remove environments, caches and built pages (keeps sites and wheels)
 	rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

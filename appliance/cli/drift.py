@@ -39,4 +39,32 @@ def report(call: Call, model: str) -> Result:
     return Result(data={"model": model, "alarms": alarms, "columns": rows}, text="\n".join(lines))
 
 
-group = noun("drift", "Compare the newest window with the reference", [report])
+@command("drift", "accuracy", example="appliance drift accuracy --model incident_risk --site ./site")
+@click.option("--model", required=True, help="Registered model, NAME or NAME/VERSION.")
+def accuracy(call: Call, model: str) -> Result:
+    """Judge a model's recorded answers on labels that are complete by now.
+
+    Ends with code 1 when it is worse than it promised.
+    """
+    from appliance.orchestration.watching import live_accuracy
+
+    version = call.parts.registry.find(model)
+    found = live_accuracy(call.parts, version)
+    metrics = {name: estimate.as_json() for name, estimate in found.metrics.items()}
+    lines = [f"{version.id}: {found.state}; {found.rows} answers with complete labels, {found.positives} positive"]
+    lines.append(f"{found.waiting} answers wait for their labels")
+    lines += [f"  {name:<18} {each['value']} ({each['low']} to {each['high']})" for name, each in metrics.items()]
+    lines += [f"  {reason}" for reason in found.reasons]
+    data = {
+        "model": version.id,
+        "state": found.state,
+        "rows": found.rows,
+        "positives": found.positives,
+        "waiting": found.waiting,
+        "metrics": metrics,
+        "reasons": list(found.reasons),
+    }
+    return Result(data=data, text="\n".join(lines), exit_code=1 if found.state == "alarm" else 0)
+
+
+group = noun("drift", "Compare the newest window with the reference", [report, accuracy])

@@ -151,4 +151,13 @@ def show(call: Call) -> Result:
     return Result(data={"settings": data}, text="\n".join(lines) + "\n(* differs from the default)")
 
 
-group = noun("site", "Create, check and show the site file.", [init, check, show])
+@command("site", "metrics", example="appliance site metrics --site ./site > appliance.prom")
+def metrics(call: Call) -> Result:
+    """Print the state of the site as metrics for Prometheus."""
+    from appliance.orchestration.watching import site_metrics
+
+    text = site_metrics(call.parts).decode()
+    return Result(data={"metrics": text.splitlines()}, text=text.rstrip())
+
+
+group = noun("site", "Create, check and show the site file.", [init, check, show, metrics])

@@ -54,7 +54,7 @@ STATE: tuple[Metric, ...] = (
     _gauge("model_age_seconds", "Time since the knowledge cut-off of the live model's data.", "model"),
     _gauge("model_staleness_limit_seconds", "Age from which the model must be retrained.", "model"),
     _gauge("trust_log_entries", "Entries of the transparency log."),
-    _gauge("alerts_open", "Alerts that nobody has closed.", "severity"),
+    _gauge("alerts_raised", "Alerts raised so far.", "severity"),
     _gauge("gpu_devices", "GPUs that the driver reports; 0 where there is none."),
     _gauge("gpu_utilisation_ratio", "Share of the driver's samples with work.", "gpu"),
     _gauge("gpu_memory_used_bytes", "Memory in use.", "gpu"),

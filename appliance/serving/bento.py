@@ -67,7 +67,8 @@ class Bentos:
             tied=True,
         )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        atomic.move(draft / inside, folder)
+        (draft / inside).rename(folder)
+        atomic.fsync_folder(folder.parent)
         atomic.remove_tree(draft)
         return folder
 

@@ -1,0 +1,19 @@
+"""kill -9 at random moments of `appliance pipeline run`: the end is the one of an undisturbed run.
+
+Compared are all rows of the tables, the answers of the trials, versions and artifact ids; besides, nothing may be
+answered twice, the ledger must balance, the audit chain must hold, and no process may be left. The long form with
+twenty kills is `make proof-pipeline-kills`.
+"""
+
+import pytest
+
+from tests.integration.conftest import REPLAYED
+from tests.integration.kills import prove
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_killed_pipeline_ends_like_an_undisturbed_one(tmp_path, seed):
+    settings = (f"pipeline.replay_requests={REPLAYED}",)
+    figures = prove(tmp_path, seed=seed, kills=6, requests=REPLAYED + 50, settings=settings)
+    assert len(figures["kills"]) == 6, f"seed {seed}"
