@@ -96,11 +96,15 @@ class FleetPlan:
     episodes: tuple[Episode, ...]
 
 
+def device_names(count: int) -> tuple[str, ...]:
+    return tuple(f"tr-{index:04d}" for index in range(count))
+
+
 def draw_plan(options: FleetOptions) -> FleetPlan:
     """Draw ratings, faulty devices and episodes."""
     random = np.random.default_rng([options.seed, 1])
     count, slots = options.devices, options.days * SLOTS_PER_DAY
-    names = tuple(f"tr-{index:04d}" for index in range(count))
+    names = device_names(count)
     order = random.permutation(count)
     shares = {"switch": 0.08, "unit": 0.02, "stuck": 0.02, "unknown": 0.02, "impossible": 0.06}
     sets: dict[str, NDArray[np.int64]] = {}
