@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ def run(
         ApplianceError: APL-BASE-003, it cannot be started, ran past `timeout_s`, or (with `check`) failed.
     """
     command = tuple(map(str, arguments))
+    _check_program(command[0])
     _log.info("process run", extra={"arguments": list(command), "folder": str(folder or "")})
     try:
         done = subprocess.run(
@@ -84,6 +86,16 @@ def run(
         tail = (done.stderr or done.stdout).decode("utf-8", "replace")[-TAIL_CHARACTERS:].strip()
         raise ApplianceError(codes.PROCESS_FAILED, f"{command[0]} ended with {done.returncode}: {tail}")
     return completed
+
+
+def _check_program(program: str) -> None:
+    """Refuse here what a tied start would only tell in the child's log.
+
+    Raises:
+        ApplianceError: APL-BASE-003.
+    """
+    if shutil.which(program) is None:
+        raise ApplianceError(codes.PROCESS_FAILED, f"{program} cannot be started: no such program")
 
 
 class Running:
@@ -134,6 +146,7 @@ def start(
         ApplianceError: APL-BASE-003.
     """
     command = tuple(map(str, arguments))
+    _check_program(command[0])
     _log.info("process start", extra={"arguments": list(command), "folder": str(folder or "")})
     log_path.parent.mkdir(parents=True, exist_ok=True)
     try:
