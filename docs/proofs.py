@@ -42,7 +42,7 @@ def pipeline_kills(seed: int) -> Mapping[str, Any]:
     from tests.integration.kills import prove
 
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
-        return prove(Path(folder), seed=seed, kills=20, requests=2_100)
+        return prove(Path(folder), seed=seed, kills=20, requests=2_100, settings=("pipeline.canary_percent=40",))
 
 
 PROOFS = (

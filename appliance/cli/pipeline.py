@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from appliance.base import atomic
 from appliance.base.progress import NoProgress
 from appliance.cli.command import Call, Result, command, noun
 from appliance.cli.progress import terminal_progress
@@ -66,6 +69,24 @@ def show(call: Call, run_id: str) -> Result:
     return Result(data=_shown(found), text=_text(found))
 
 
+@command("pipeline", "dag", example="appliance pipeline dag --output dags/retrain.py --site ./site")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the file here; printed when left out.")
+@click.option("--schedule", help="Cron text, for all recipes; without it a run is started by hand.")
+def dag(call: Call, output: Path | None, schedule: str | None) -> Result:
+    """Make the Airflow DAG file: one DAG per recipe that is served, one task per step, each a product command."""
+    from appliance.orchestration.airflow_dag import render
+    from appliance.training.recipe import ClassifierRecipe
+
+    recipes = [recipe.model for recipe in call.parts.recipes if isinstance(recipe, ClassifierRecipe)]
+    text = render(python=Path(sys.executable), site=call.site.folder, recipes=dict.fromkeys(recipes, schedule))
+    if output is not None:
+        atomic.write_bytes(output, text.encode())
+    return Result(
+        data={"recipes": recipes, "path": str(output) if output else None, "dag": text},
+        text=text if output is None else f"{output}: {', '.join(recipes) or 'no recipe'}",
+    )
+
+
 def _shown(found: Run) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(found)
     return {**shown, "status": found.status}
@@ -79,4 +100,4 @@ def _text(found: Run) -> str:
     return "\n".join(lines)
 
 
-group = noun("pipeline", "Run the retrain pipeline step by step, resumable.", [run, list_runs, show])
+group = noun("pipeline", "Run the retrain pipeline step by step, resumable.", [run, list_runs, show, dag])

@@ -6,15 +6,21 @@ does, loads nothing.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import bentoml
 
+from appliance.base.errors import ApplianceError
 from appliance.serving.app import ModelApp, Receive, Scope, Send
 
 SITE, NAME, VERSION, PACKAGE = "APPLIANCE_SITE", "APPLIANCE_MODEL", "APPLIANCE_MODEL_VERSION", "APPLIANCE_MODEL_PACKAGE"
+
+
+_log = logging.getLogger(__name__)
 
 
 class _Hosted:
@@ -40,9 +46,15 @@ class Model:
         from appliance.serving.loading import load_model_app
 
         environment: Any = os.environ
-        _hosted.app = load_model_app(
-            site_folder=Path(environment[SITE]),
-            name=environment[NAME],
-            version=int(environment[VERSION]),
-            package=Path(environment[PACKAGE]),
-        )
+        try:
+            _hosted.app = load_model_app(
+                site_folder=Path(environment[SITE]),
+                name=environment[NAME],
+                version=int(environment[VERSION]),
+                package=Path(environment[PACKAGE]),
+            )
+        except ApplianceError as error:
+            # A refusal stays one: without this BentoML's supervisor, our parent, starts the worker again and again.
+            _log.error("model refused: %s [%s]", error, error.where)
+            os.kill(os.getppid(), signal.SIGTERM)
+            raise

@@ -14,8 +14,9 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
-from appliance.base.clock import SystemClock, parse_rfc3339
+from appliance.base.clock import SystemClock, parse_rfc3339, rfc3339
 from appliance.base.progress import NoProgress
 from appliance.config.site import open_site
 from appliance.demo import declarations
@@ -44,21 +45,20 @@ def prepare(folder, *, seed, end, requests=300, settings=()):
     product.do("site", "init", *(word for each in given for word in ("--set", each)), *port_settings())
     shutil.copytree(Path(declarations.__path__[0]), folder / "declarations", dirs_exist_ok=True)
     (folder / "declarations" / "decoders.toml").write_text(DECODER_FIX)
-    truth = generate(
-        FleetOptions(devices=DEVICES, days=DAYS, end=end, seed=seed), folder / "fleet", progress=NoProgress()
-    )
+    generate(FleetOptions(devices=DEVICES, days=DAYS, end=end, seed=seed), folder / "fleet", progress=NoProgress())
     for source, spool, pattern in (("readings", "readings", "*.avro"), ("labels", "drops/incidents", "*.csv")):
         incoming = folder / "spool" / spool / "incoming"
         incoming.mkdir(parents=True, exist_ok=True)
         for path in sorted((folder / "fleet" / source).glob(pattern)):
             path.rename(incoming / path.name)
     if requests:
-        ask(product, client_requests(truth, DEVICES, requests, seed))
+        ask(product, requests)
     return product
 
 
-def ask(product, requests):
-    """Let clients ask the gateway; it is stopped afterwards."""
+def ask(product, count):
+    """Let clients ask the gateway so many questions; it is stopped afterwards."""
+    requests = client_requests(SimpleNamespace(end=rfc3339(END)), DEVICES, count, FLEET_SEED)
     product.do("serve", "start", "--model", MODEL)
     try:
         answers = send(gateway_port(product), MODEL, requests, NoProgress())
@@ -74,13 +74,15 @@ def gateway_port(product):
 def journal(product):
     """The journal of the only run; None before there is one."""
     paths = sorted((product.folder / "pipeline").glob("*/journal.json"))
-    assert len(paths) <= 1, "a resumed run is the same run"
-    return json.loads(paths[0].read_bytes()) if paths else None
+    runs = [json.loads(path.read_bytes()) for path in paths]
+    assert len(runs) <= 1, f"a resumed run is the same run: {runs[0]}"
+    return runs[0] if runs else None
 
 
 def running_step(product):
-    found = journal(product)
-    return next((step["name"] for step in found["steps"] if step["status"] == "running"), None) if found else None
+    """(name, attempts) of the step that the journal shows running; a killed one stays there until the next try."""
+    steps = (journal(product) or {"steps": []})["steps"]
+    return next(((step["name"], step["attempts"]) for step in steps if step["status"] == "running"), None)
 
 
 def run_through(product):
@@ -106,8 +108,11 @@ def run_with_kills(product, kills, durations, seed):
     plan = sorted([*STEPS * rounds, *random_.sample(STEPS, rest)], key=STEPS.index)
     product.do("serve", "start", "--model", MODEL)
     done = []
-    for name in plan:
-        fraction, whole_group = random_.random(), random_.random() < 0.5
+    for number, name in enumerate(plan):
+        # A later try of a step finds work done and is shorter; the last step must be met before the run is over.
+        shorter = 0.25 if name == STEPS[-1] else 0.5 ** plan[:number].count(name)
+        fraction = random_.random() * shorter
+        whole_group = random_.random() < 0.5
         found = kill_in(product, name, fraction * durations[name], whole_group=whole_group)
         done.append({"planned": name, "fraction": round(fraction, 3), "group": whole_group, **found})
     ended = product.pipeline()
@@ -123,6 +128,7 @@ def run_with_kills(product, kills, durations, seed):
 
 def kill_in(product, name, after_s, *, whole_group):
     """Start the pipeline, wait until step `name` has run for `after_s`, and kill."""
+    before = running_step(product)
     process = subprocess.Popen(
         command("pipeline", "run", MODEL, "--site", product.folder, "--as", "data-scientist", "--json"),
         cwd=product.folder.parent, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -131,8 +137,10 @@ def kill_in(product, name, after_s, *, whole_group):
     end_s, ended = time.monotonic() + STEP_WITHIN_S, None
     while time.monotonic() < end_s:
         step = running_step(product)
-        if step is not None and STEPS.index(step) >= STEPS.index(name):
-            time.sleep(after_s)
+        if step not in (None, before) and STEPS.index(step[0]) >= STEPS.index(name):
+            until_s = time.monotonic() + (after_s if step[0] == name else 0.0)
+            while time.monotonic() < until_s and running_step(product) == step:
+                time.sleep(POLL_S)
             break
         ended = process.poll()
         if ended is not None:
@@ -145,7 +153,7 @@ def kill_in(product, name, after_s, *, whole_group):
         else:
             os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        return {"killed": True, "during": step}
+        return {"killed": True, "during": step[0] if step else "between two steps"}
     _, said = process.communicate()
     if process.returncode == 5:
         product.approve(f"{MODEL}/1")

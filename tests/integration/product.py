@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CANARY = "pipeline.canary_percent=50"  # of so few devices a tenth may be none at all
 PYTHON = ROOT / ".venv" / "bin" / "python"
 MODEL = "incident_risk"
 OFFLINE = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]

@@ -7,14 +7,12 @@ twenty kills is `make proof-pipeline-kills`.
 
 import pytest
 
-from tests.integration.conftest import REPLAYED
+from tests.integration.conftest import REPLAYED, SMALL
 from tests.integration.kills import prove
-from tests.integration.product import CANARY
 
 pytestmark = pytest.mark.integration
 
 
 def test_a_killed_pipeline_ends_like_an_undisturbed_one(tmp_path, seed):
-    settings = (f"pipeline.replay_requests={REPLAYED}", CANARY)
-    figures = prove(tmp_path, seed=seed, kills=6, requests=REPLAYED + 50, settings=settings)
+    figures = prove(tmp_path, seed=seed, kills=6, requests=REPLAYED + 50, settings=SMALL)
     assert len(figures["kills"]) == 6, f"seed {seed}"
