@@ -5,11 +5,8 @@ files by absolute paths.
 """
 
 import fcntl
-import json
-import os
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -209,8 +206,7 @@ def test_a_failed_watch_brings_the_earlier_version_back(at):
     serve(product)
     assert product.pipeline("--until", "promote").code == 0
     assert product.versions() == {1: "approved", 2: "live"}
-    record = json.loads((product.folder / "serving" / "processes" / f"{MODEL}-v2.json").read_bytes())
-    os.killpg(record["pid"], signal.SIGKILL)
+    assert product.kill(f"{MODEL}-v2") >= 2, "supervisor and worker"
     ended = product.pipeline()
     assert (ended.code, ended.error["code"]) == (1, "APL-PIPE-001")
     assert "incident_risk/1 is live again" in ended.error["message"]
