@@ -97,7 +97,7 @@ class Product:
 
     def kill(self, name):
         """kill -9 a process of the site with all that it started; gives their number."""
-        mark = f"APPLIANCE_PROCESS={name} {self.folder}".encode()
+        mark = f"APPLIANCE_PROCESS={name} {self.folder / 'serving' / 'processes'}".encode()
         killed = 0
         for path in sorted(Path("/proc").glob("[0-9]*/environ"), key=lambda path: int(path.parent.name)):
             with contextlib.suppress(OSError):  # it has ended
