@@ -45,7 +45,7 @@ def run(call: Call, recipe: str, until: str | None) -> Result:
 
     progress_bar = terminal_progress(NoProgress() if call.as_json else None)
     with journal.at_work(recipe), progress_bar as progress:
-        opened = open_run(journal, recipe, call.clock, None)
+        opened = open_run(journal, recipe, call.clock)
         steps = Steps(call.parts, Deployment(call.parts), recipe, progress)
         done = advance(journal, opened, steps.functions(), call.clock, until=until, tell=tell)
     return Result(data=_shown(done), text=_text(done))
@@ -93,7 +93,7 @@ def _shown(found: Run) -> dict[str, Any]:
 
 
 def _text(found: Run) -> str:
-    lines = [f"run {found.run_id}: {found.status}, about {found.as_of:%Y-%m-%d %H:%M}Z"]
+    lines = [f"run {found.run_id}: {found.status}, begun {found.created_at:%Y-%m-%d %H:%M}Z"]
     for step in found.steps:
         outputs = ", ".join(f"{name} {value}" for name, value in step.outputs.items())
         lines.append(f"  {step.name:<9} {step.status:<8} {step.reason or outputs}")

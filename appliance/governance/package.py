@@ -25,7 +25,6 @@ from appliance.base.duration import duration_us
 from appliance.base.errors import ApplianceError
 from appliance.governance import codes
 
-FORMAT = "appliance-model-package/1"
 MANIFEST = "package.json"
 MODEL = "model.onnx"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # recipes and contracts; ours have 10 kB

@@ -53,10 +53,3 @@ UNKNOWN_SUBJECT = declare(
     action="Copy the id from appliance model list, or from the answer of a prediction; a path must be inside the site.",
     exit_code=3,
 )
-LINK_BROKEN = declare(
-    "APL-VERIFY-002",
-    "A link of the chain does not hold",
-    meaning="A file, signature or recomputed value differs from what was signed or logged.",
-    action="Distrust what rests on it; keep the named file for the investigation, restore it from a backup.",
-    exit_code=3,
-)

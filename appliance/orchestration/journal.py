@@ -43,15 +43,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the pipeline for one recipe.
-
-    Attributes:
-        as_of: when the run began; it does not move when the run goes on.
-    """
+    """One run of the pipeline for one recipe."""
 
     run_id: str
     recipe: str
-    as_of: dt.datetime
     created_at: dt.datetime
     steps: tuple[Step, ...]
 
@@ -120,9 +115,6 @@ class Journal:
                     raise
                 raise ApplianceError(codes.BUSY, f"a run of {recipe} is under way", where=error.where) from error
             yield
-
-    def folder_of(self, run_id: str) -> Path:
-        return self._path(run_id).parent
 
     def _path(self, run_id: str) -> Path:
         if "/" in run_id or run_id.startswith("."):

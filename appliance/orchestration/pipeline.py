@@ -17,7 +17,6 @@ This module owns order, journal and resumption; `appliance.orchestration.steps` 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,8 +39,8 @@ Raises:
 ENDING = (codes.GATE_FAILED, codes.NO_TRAFFIC, codes.NOT_BETTER)
 
 
-def open_run(journal: Journal, recipe: str, clock: Clock, as_of: dt.datetime | None) -> Run:
-    """The run of `recipe` that has not ended, or a new one that speaks about `as_of` (now when None)."""
+def open_run(journal: Journal, recipe: str, clock: Clock) -> Run:
+    """The run of `recipe` that has not ended, or a new one."""
     for run in journal.runs(recipe):
         if not run.ended:
             return run
@@ -49,7 +48,6 @@ def open_run(journal: Journal, recipe: str, clock: Clock, as_of: dt.datetime | N
     run = Run(
         run_id=f"{now:%Y%m%dT%H%M%S}{now.microsecond:06d}-{recipe}",
         recipe=recipe,
-        as_of=as_of or now,
         created_at=now,
         steps=tuple(Step(name=name) for name in STEPS),
     )

@@ -37,9 +37,6 @@ class Replayed:
     def failed(self) -> int:
         return sum(answer is None for answer in self.answers)
 
-    def by_arm(self, arm: str) -> list[Prediction]:
-        return [answer for answer in self.answers if answer is not None and answer.arm == arm]
-
 
 def send(port: int, model: str, requests: Sequence[PredictRequest], progress: Progress) -> Replayed:
     """Send all requests to the gateway on `port`.

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-ABSTAIN = "abstain"
 LEAST_SCORES = 30  # below it a distance between distributions says nothing
 
 
@@ -36,10 +35,6 @@ class Answer:
 
     request_id: str
     score: float | None
-
-    @property
-    def abstained(self) -> bool:
-        return self.score is None
 
 
 @dataclass(frozen=True, kw_only=True)

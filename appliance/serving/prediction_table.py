@@ -6,7 +6,6 @@ as its bytes, and rests on the lineage documents of the models and of the data t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import pyarrow as pa
 
 from appliance.base.digest import digest_file
 from appliance.governance.lineage import FileRecord, Lineage
+from appliance.ingestion.positions import PROPERTY, Batch, Positions
 from appliance.serving import prediction_log
 from appliance.serving.contract import Prediction
 from appliance.storage import names
 from appliance.storage.tables import Lake
 
-POSITIONS = "appliance.positions"
 INSTANT = pa.timestamp("us", "UTC")
 FEATURE = pa.struct(
     [
@@ -75,9 +74,11 @@ class PredictionTable:
         self._rotate()
         self._lake.ensure(names.PREDICTIONS, SCHEMA)
         head = self._lake.head(names.PREDICTIONS)
-        positions: dict[str, int] = json.loads(head.properties.get(POSITIONS, "{}"))
+        positions = Positions.parse(head.properties.get(PROPERTY))
+        here = positions.of(prediction_log.SOURCE)
 
         def append(records: Sequence[Prediction], position: int, files: Sequence[Path]) -> None:
+            batch = Batch(source=prediction_log.SOURCE, start=here, end=position)
             raw = self._lineage.write(
                 kind="raw",
                 name=prediction_log.SOURCE,
@@ -99,14 +100,12 @@ class PredictionTable:
                 names.PREDICTIONS,
                 to_arrow(records),
                 expected=head,
-                properties={
-                    POSITIONS: json.dumps({prediction_log.SOURCE: position}, sort_keys=True, separators=(",", ":"))
-                },
+                properties={PROPERTY: positions.advance(batch).format()},
                 inputs=[raw, *sorted(inputs)],
                 facts={"source": prediction_log.SOURCE, "position": position},
             )
 
-        return prediction_log.flush(self._folder, positions.get(prediction_log.SOURCE, 0), append)
+        return prediction_log.flush(self._folder, here, append)
 
 
 def to_arrow(records: Sequence[Prediction]) -> pa.Table:

@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 
 AGEING_REFERENCE_KELVIN = 383.0  # 110 degC
 AGEING_CONSTANT_KELVIN = 15_000.0  # Arrhenius constant B of the standard
-INSULATION_LIFE_H = 180_000.0  # normal life at the reference temperature
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ def journal(tmp_path):
 
 def test_all_steps_in_order(journal):
     steps = Steps()
-    run = advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK)
+    run = advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK)
     assert tuple(steps.calls) == STEPS
     assert run.status == "done"
     assert journal.load(run.run_id) == run
@@ -52,10 +52,10 @@ def test_a_killed_run_goes_on_at_the_step_that_was_running(journal, at):
     steps = Steps()
     steps.fail[at] = Killed()
     with pytest.raises(Killed):
-        advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK)
+        advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK)
     steps.fail.clear()
-    resumed = open_run(journal, "risk", CLOCK, CLOCK.at + dt.timedelta(days=9))
-    assert resumed.as_of == CLOCK.at, "the instant of a run does not move"
+    resumed = open_run(journal, "risk", FixedClock(CLOCK.at + dt.timedelta(days=9)))
+    assert resumed.created_at == CLOCK.at, "it is the same run"
     run = advance(journal, resumed, steps, CLOCK)
     assert run.status == "done"
     assert [name for name in steps.calls if name != at] == [name for name in STEPS if name != at]
@@ -69,21 +69,21 @@ def test_a_failed_gate_ends_the_run_before_the_next_step(journal, at, code):
     steps = Steps()
     steps.fail[at] = ApplianceError(code, "outside its limit")
     with pytest.raises(ApplianceError, match=code.id):
-        advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK)
+        advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK)
     assert steps.calls[-1] == at
     (run,) = journal.runs()
     assert (run.status, run.ended) == ("failed", True)
-    assert open_run(journal, "risk", FixedClock(CLOCK.at + dt.timedelta(seconds=1)), None).run_id != run.run_id
+    assert open_run(journal, "risk", FixedClock(CLOCK.at + dt.timedelta(seconds=1))).run_id != run.run_id
 
 
 def test_a_run_waits_for_approval_and_goes_on(journal):
     steps = Steps()
     steps.fail["shadow"] = ApplianceError(codes.NEEDS_APPROVAL, "risk/1")
     with pytest.raises(ApplianceError, match="APL-PIPE-002"):
-        advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK)
+        advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK)
     assert journal.runs()[0].status == "waiting"
     steps.fail.clear()
-    assert advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK).status == "done"
+    assert advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK).status == "done"
     assert steps.calls.count("register") == 1
 
 
@@ -91,13 +91,13 @@ def test_another_error_leaves_the_run_open(journal):
     steps = Steps()
     steps.fail["train"] = ApplianceError(codes.JOURNAL_BROKEN, "any")
     with pytest.raises(ApplianceError):
-        advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK)
+        advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK)
     assert journal.runs()[0].status == "open"
 
 
 def test_until_stops_after_the_named_step(journal):
     steps = Steps()
-    advance(journal, open_run(journal, "risk", CLOCK, None), steps, CLOCK, until="split")
+    advance(journal, open_run(journal, "risk", CLOCK), steps, CLOCK, until="split")
     assert steps.calls == ["quality", "features", "split"]
 
 
@@ -108,7 +108,7 @@ def test_no_such_run(journal, run_id):
 
 
 def test_a_damaged_journal_is_named(journal, tmp_path):
-    run = open_run(journal, "risk", CLOCK, None)
+    run = open_run(journal, "risk", CLOCK)
     path = tmp_path / run.run_id / "journal.json"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ApplianceError, match="APL-PIPE-004"):
