@@ -13,7 +13,7 @@ STEP_FAILED = declare(
     "APL-DEMO-002",
     "A step of the demo failed",
     meaning="A command of the guided run ended with an error. The site is left as it is, for a look.",
-    action="Read the command and its error above; appliance serve stop ends what still runs.",
+    action="Read the command and its error above. Its programs were stopped; run the demo again once mended.",
 )
 NO_LOOPBACK = declare(
     "APL-DEMO-003",

@@ -21,11 +21,13 @@ from typing import Any, Protocol
 from appliance.base import atomic
 from appliance.base.errors import EXIT_APPROVAL, ApplianceError
 from appliance.base.progress import Progress
+from appliance.config.site import FILE_NAME, open_site
 from appliance.demo import codes
 from appliance.demo.fleet.generate import Truth, generate
 from appliance.demo.fleet.plan import NEW_FIRMWARE, FleetOptions, device_names
 from appliance.demo.requests import client_requests
 from appliance.orchestration.replay import send
+from appliance.serving.processes import Processes
 
 MODEL = "incident_risk"
 MARK = ".made-by-appliance-demo"
@@ -90,7 +92,15 @@ class Summary:
 
 
 def guided_run(guide: Guide, options: DemoOptions) -> Summary:
-    """Run all chapters; the gateway and its models are left running only when something fails half-way."""
+    """Run all chapters. A run that ends half-way leaves its site for a look, and no program running."""
+    try:
+        return _chapters(guide, options)
+    except BaseException:
+        _stop_programs(options.site)
+        raise
+
+
+def _chapters(guide: Guide, options: DemoOptions) -> Summary:
     started = time.monotonic()
     site = options.site
     guide.chapter("1. A site: settings, role keys, signing ceremony")
@@ -243,7 +253,16 @@ def _clear(site: Path) -> None:
         return
     if not (site / MARK).is_file():
         raise ApplianceError(codes.NOT_OURS, f"{site} was not made by the demo", where=str(site))
+    _stop_programs(site)
     shutil.rmtree(site)
+
+
+def _stop_programs(folder: Path) -> None:
+    """End the gateway, the models and the portal of the site in `folder`, if there is one."""
+    if (folder / FILE_NAME).is_file():
+        site = open_site(folder)
+        Processes(site).stop_all()
+        Processes(site, site.portal).stop_all()
 
 
 def _declare(site: Path) -> None:
