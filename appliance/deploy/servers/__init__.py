@@ -1,0 +1,1 @@
+"""The servers of a site on one machine: one module a server, and what starts, watches and stops them."""

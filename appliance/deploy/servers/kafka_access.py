@@ -1,0 +1,111 @@
+"""Who may do what in Kafka: a user for each role, its topics and its rules.
+
+A role has one job: the collector brings readings and reads nothing back; ingestion reads them and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import kafka
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
+
+READINGS = "readings"
+MECHANISM = "SCRAM-SHA-512"
+PARTITIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """A topic that the product needs, with its settings."""
+
+    name: str
+    configs: Mapping[str, str]
+
+
+# The broker's time is the time of arrival: a time that the producer chose would be none.
+TOPICS = (Topic(name=READINGS, configs={"message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"}),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a user may do with one resource, or with all whose names begin so."""
+
+    user: str
+    resource: ResourceType
+    name: str
+    operations: tuple[ACLOperation, ...]
+    prefixed: bool = False
+
+
+RULES = (
+    Rule(
+        user="ingest",
+        resource=ResourceType.TOPIC,
+        name=READINGS,
+        operations=(ACLOperation.READ, ACLOperation.DESCRIBE),
+    ),
+    Rule(user="ingest", resource=ResourceType.GROUP, name="sink", operations=(ACLOperation.READ,)),
+    Rule(
+        user="collector",
+        resource=ResourceType.TOPIC,
+        name=READINGS,
+        operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
+    ),
+    Rule(
+        user="collector",
+        resource=ResourceType.TRANSACTIONAL_ID,
+        name="collector",
+        operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
+        prefixed=True,
+    ),
+)
+USERS = tuple(dict.fromkeys(rule.user for rule in RULES))
+
+
+def settle(client: KafkaAdminClient, passwords: Mapping[str, str]) -> None:
+    """Make the users, topics and rules; what is there already stays as it is, but passwords are those given.
+
+    Raises:
+        kafka.errors.KafkaError: the broker refused one of them.
+    """
+    known = client.describe_user_scram_credentials()
+    missing = [user for user in passwords if user not in known]  # those of a site that was made before the role
+    if missing:
+        answers = client.alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(user, MECHANISM, passwords[user]) for user in missing]
+        )
+        if any(answers.values()):
+            raise kafka.errors.KafkaError(f"users were not made: {answers}")
+    there = set(client.list_topics())
+    new = {
+        topic.name: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": dict(topic.configs)}
+        for topic in TOPICS
+        if topic.name not in there
+    }
+    if new:
+        client.create_topics(new, wait_for_metadata=True)
+    failed = client.create_acls([_acl(rule, operation) for rule in RULES for operation in rule.operations])["failed"]
+    if failed:
+        raise failed[0]("access rules were not made")
+
+
+def _acl(rule: Rule, operation: ACLOperation) -> ACL:
+    kind = ACLResourcePatternType.PREFIXED if rule.prefixed else ACLResourcePatternType.LITERAL
+    return ACL(
+        principal=f"User:{rule.user}",
+        host="*",
+        operation=operation,
+        permission_type=ACLPermissionType.ALLOW,
+        resource_pattern=ResourcePattern(rule.resource, rule.name, kind),
+    )

@@ -1,0 +1,96 @@
+"""A site whose servers run, as tests meet it: the product's commands, and the stock clients' ways in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+
+from appliance.config.site import open_site
+from appliance.deploy.servers import plan
+from appliance.deploy.servers.place import HOST, place_of
+from tests.integration.product import Product
+
+ROOT = Path(__file__).parents[3]
+PORTS = sum(len(server.ports) for server in plan.SERVERS)
+
+
+def free_ports(count=PORTS):
+    """The first of so many free consecutive ports, below those that the kernel hands out."""
+    for first in range(20_000 + os.getpid() % 8_000, 32_000, count):
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+    raise AssertionError("no free ports")
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+class Servers:
+    """A new site in a short path that PostgreSQL's user may enter."""
+
+    def __init__(self, *settings):
+        self.folder = Path(tempfile.mkdtemp(prefix="srv-"))
+        self.folder.chmod(0o755)
+        self.product = Product(self.folder / "site")
+        ports = f"servers.first_port={free_ports()}"
+        self.product.do("site", "init", *(word for each in (ports, *settings) for word in ("--set", each)))
+        self.place = place_of(open_site(self.product.folder))
+
+    def up(self, *names, **options):
+        return self.product.do("site", "up", *self._only(names), **options)
+
+    def down(self, *names, **options):
+        return self.product.do("site", "down", *self._only(names), **options)
+
+    def status(self):
+        """name -> its row."""
+        return {each["name"]: each for each in self.product.do("site", "status")["servers"]}
+
+    def remove(self):
+        self.product.run("site", "down")
+        shutil.rmtree(self.folder)
+
+    def secret(self, name):
+        return self.place.secret_file(name).read_text()
+
+    def trusting(self, *, certificate=None):
+        """A TLS context of the standard library that trusts this site alone."""
+        context = ssl.create_default_context(cafile=str(self.place.authority))
+        if certificate is not None:
+            context.load_cert_chain(self.place.certificate(certificate), self.place.key(certificate))
+        return context
+
+    def mc(self, *words, password=None, trusted=True, stdin=b""):
+        """The stock client of MinIO; gives the ended process."""
+        settings = self.folder / ("mc" if trusted else "mc-untrusting")
+        (settings / "certs" / "CAs").mkdir(parents=True, exist_ok=True)
+        if trusted:
+            shutil.copy(self.place.authority, settings / "certs" / "CAs" / "ca.crt")
+        login = f"appliance:{password or self.secret('minio')}"
+        environment = {"MC_HOST_site": f"https://{login}@{self.place.address('minio')}", "HOME": str(self.folder)}
+        return subprocess.run(
+            [self.place.built("mc"), "--config-dir", settings, "--json", *words],
+            env=environment, input=stdin, capture_output=True, timeout=60,
+        )  # fmt: skip
+
+    def psql(self, query, *, mode="verify-full", authority=None, password=None, user="appliance"):
+        """The stock client of PostgreSQL; gives the ended process."""
+        target = f"host={HOST} port={self.place.port('postgresql')} user={user} dbname=postgres sslmode={mode}"
+        target += f" sslrootcert={authority or self.place.authority}"
+        environment = {**os.environ, "PGPASSWORD": password or self.secret("postgresql"), "PGCONNECT_TIMEOUT": "3"}
+        words = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--command", query, target]
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+
+    def _only(self, names):
+        return ("--only", ",".join(names)) if names else ()
