@@ -21,7 +21,7 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.trust import keys
@@ -106,9 +106,28 @@ def token_subject(certificate: x509.Certificate) -> str | None:
     """The role key id in a leaf (rule 3)."""
     for extension in certificate.extensions:
         if extension.oid == FULCIO_TOKEN_SUBJECT and isinstance(extension.value, x509.UnrecognizedExtension):
-            text = core.UTF8String.load(extension.value.value, strict=True).native
-            return text if isinstance(text, str) else None
+            return _text_of(extension.value.value)
     return None
+
+
+@functools.lru_cache(maxsize=64)  # a role key's id stands in each of its certificates
+def _text_of(extension: bytes) -> str | None:
+    text = core.UTF8String.load(extension, strict=True).native
+    return text if isinstance(text, str) else None
+
+
+def ct_log_id(certificate: x509.Certificate) -> bytes:
+    """SHA-256 of the SPKI of the key that signed the embedded timestamp."""
+    listed = certificate.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps)
+    (sct,) = listed.value
+    return bytes(sct.log_id)
+
+
+def public_of(certificate: x509.Certificate) -> keys.PublicKey:
+    """Raises:
+    ApplianceError: APL-TRUST-005, the key is of a kind that we do not use.
+    """
+    return keys.parse_public(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def to_der(certificate: x509.Certificate) -> bytes:

@@ -103,3 +103,161 @@ BUNDLE_MISSING = declare(
     action="Restore trust/bundles from a trusted copy.",
     exit_code=EXIT_VERIFICATION,
 )
+POLICY_INVALID = declare(
+    "APL-TRUST-016",
+    "A trust policy or witness policy is not valid",
+    meaning="The file that says who may sign, or which witnesses count, does not have its form.",
+    action="Restore the file from the trust medium: it is a target of the TUF repository.",
+    exit_code=EXIT_VERIFICATION,
+)
+WITNESS_MISSING = declare(
+    "APL-TRUST-017",
+    "The checkpoint is not witnessed as the policy wants",
+    meaning="Too few witnesses cosigned this tree, or a line of one does not verify. A log that shows different trees "
+    "to different people cannot get these lines.",
+    action="Have the newest tree cosigned: appliance trust witness-export. Do not trust this one.",
+    exit_code=EXIT_VERIFICATION,
+)
+ROLLED_BACK = declare(
+    "APL-TRUST-018",
+    "The log is smaller than it was before",
+    meaning="This copy of the log ends before one that you have verified: entries, perhaps a revocation, are left out.",
+    action="Ask for the newest copy. If there is none, the site was set back: keep both checkpoints as evidence.",
+    exit_code=EXIT_VERIFICATION,
+)
+FORKED = declare(
+    "APL-TRUST-019",
+    "The log shows another history than before",
+    meaning="Two trees signed by the same log cannot both be right: one does not extend the other.",
+    action="Keep the evidence file: it convinces anybody who holds the log's public key. Trust neither tree.",
+    exit_code=EXIT_VERIFICATION,
+)
+STALE = declare(
+    "APL-TRUST-020",
+    "The log was not witnessed recently enough",
+    meaning="No quorum of witnesses has seen this tree since the time that was asked for; newer entries may be hidden.",
+    action="Have the newest checkpoint cosigned and export again.",
+    exit_code=EXIT_VERIFICATION,
+)
+OUTSIDE_WINDOW = declare(
+    "APL-TRUST-021",
+    "A key was used outside its window",
+    meaning="The trust policy lets each key count between two log indexes and two signed times; this was outside.",
+    action="Do not use the artifact. If the key was retired too early, the custodians can publish a new policy.",
+    exit_code=EXIT_VERIFICATION,
+)
+REVOKED = declare(
+    "APL-TRUST-022",
+    "What signed this was revoked",
+    meaning="The log holds a revocation that covers this signature's identity, key, authority or statement.",
+    action="Do not use the artifact. Read the revocation's statement for the reason, and have it signed again.",
+    exit_code=EXIT_VERIFICATION,
+)
+SIGNER_NOT_ALLOWED = declare(
+    "APL-TRUST-023",
+    "This identity may not sign this kind of statement",
+    meaning="The trust policy lists who may sign what; the signature holds, but is not by one of them.",
+    action="Have the statement signed by an identity that the policy lists: appliance trust status.",
+    exit_code=EXIT_VERIFICATION,
+)
+APPROVALS_MISSING = declare(
+    "APL-TRUST-024",
+    "Too few different people approved",
+    meaning="The trust policy asks for a number of approvals by different identities; fewer are there.",
+    action="Have it approved by more of the approvers that the policy lists.",
+    exit_code=EXIT_VERIFICATION,
+)
+NOT_A_PREFIX = declare(
+    "APL-TRUST-025",
+    "The statement's tree is not a part of this log",
+    meaning="The bundle was entered in another history than the one that the witnesses saw: a fork of the log.",
+    action="Do not use the artifact. Keep the evidence file and show it to the log's owner and the witnesses.",
+    exit_code=EXIT_VERIFICATION,
+)
+PACK_INVALID = declare(
+    "APL-TRUST-026",
+    "The audit pack does not have its form",
+    meaning="A file is missing, has a name or kind that is not allowed, or is too large.",
+    action="Ask for the pack again: appliance audit export.",
+    exit_code=EXIT_VERIFICATION,
+)
+COSIGNING_REFUSED = declare(
+    "APL-TRUST-027",
+    "The witness does not cosign this",
+    meaning="The request is not by a log that this witness knows, is smaller than what it saw, or does not extend it.",
+    action="Do not cosign elsewhere. Keep the request: it may be proof that the log forked.",
+    exit_code=EXIT_VERIFICATION,
+)
+ISSUANCE_UNEXPLAINED = declare(
+    "APL-TRUST-028",
+    "A certificate was issued that nothing explains",
+    meaning="The log holds a certificate that is not by a trusted authority, or not asked for by an enrolled key of "
+    "its role: somebody used the issuing key.",
+    action="Treat the issuing key as stolen: docs/howto/key_stolen.md.",
+    exit_code=EXIT_VERIFICATION,
+)
+SUBJECT_UNKNOWN = declare(
+    "APL-TRUST-029",
+    "No statement is about this artifact",
+    meaning="No verified statement names the artifact's digest: nobody vouched for these bytes.",
+    action="Do not use the artifact; ask for it with the statement that belongs to it.",
+    exit_code=EXIT_VERIFICATION,
+)
+MEMORY_UNREADABLE = declare(
+    "APL-TRUST-031",
+    "What was seen before cannot be read",
+    meaning="The file that remembers the last verified tree is damaged. Without it a rollback would go unnoticed.",
+    action="Restore the file from a copy, or write down why it is lost, remove it, and begin again with a fresh copy.",
+    exit_code=EXIT_VERIFICATION,
+)
+CUSTODY_AWAY = declare(
+    "APL-TRUST-032",
+    "Too few custodian keys are here",
+    meaning="A change of what verifiers believe is signed by the custodians, and not enough of their keys are at hand.",
+    action="Bring the custodians' keys, or let them sign elsewhere: give the command --draft WORK and go on as in "
+    "docs/howto/custodian.md.",
+)
+CHANGE_REFUSED = declare(
+    "APL-TRUST-033",
+    "This change of trust is not allowed",
+    meaning="It names a key, scope or identity that is not there, would bring a retired key back, or would leave the "
+    "site without a key that counts.",
+    action="Look at what there is: appliance trust status.",
+    exit_code=EXIT_USAGE,
+)
+NO_EVIDENCE = declare(
+    "APL-TRUST-034",
+    "The file is no evidence of a fork",
+    meaning="It does not hold two checkpoints by the log that exclude each other, with a proof that shows it.",
+    action="Do not accuse the log with it. Keep the copies of the log themselves.",
+    exit_code=EXIT_VERIFICATION,
+)
+TARGET_DIFFERS = declare(
+    "APL-TRUST-035",
+    "A file of the pack is not what the custodians signed",
+    meaning="Trust config, policy and witness policy must be the targets of the same name in the TUF repository.",
+    action="Do not use the pack. Ask for it again, and find out who changed it.",
+    exit_code=EXIT_VERIFICATION,
+)
+BUNDLE_MALFORMED = declare(
+    "APL-TRUST-036",
+    "A bundle of the pack has another form",
+    meaning="The file holds no Sigstore bundle, or not the bytes that a site writes for one: it was cut, altered, "
+    "written by another program, or is something else.",
+    action="Ask for the pack again; the statement cannot be judged without it.",
+    exit_code=EXIT_VERIFICATION,
+)
+DATA_KEYS_UNUSABLE = declare(
+    "APL-TRUST-037",
+    "The data keys cannot be used",
+    meaning="The file with the wrapped data keys is missing, damaged, unsafe or was wrapped by another key than the "
+    "one in the key store. Nothing was sealed or opened.",
+    action="Restore keys/data from the copy that belongs to this key store; appliance site show names the store.",
+)
+SEALED_ALTERED = declare(
+    "APL-TRUST-038",
+    "A sealed value does not open",
+    meaning="It was altered, was moved to another place, or is under a key that this site never had.",
+    action="Restore the table's files from a trusted copy; appliance verify names those that were altered.",
+    exit_code=EXIT_VERIFICATION,
+)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class LogKey:
     origin: str
     public: ed25519.Ed25519PublicKey
 
-    @property
+    @functools.cached_property
     def id(self) -> bytes:
         """32 bytes; the first four mark signature lines."""
         name = self.origin.encode() + b"\n" + bytes([ED25519])
@@ -64,22 +65,37 @@ def log_key(origin: str, public: keys.PublicKey) -> LogKey:
 
 
 def parse_log_key(text: str) -> LogKey:
-    """Parse a C2SP verifier key.
+    """Parse the C2SP verifier key of a log.
+
+    Raises:
+        ApplianceError: APL-TRUST-005.
+    """
+    origin, public = parse_verifier_key(text.strip(), ED25519)
+    return LogKey(origin=origin, public=public)
+
+
+def parse_verifier_key(text: str, kind: int) -> tuple[str, ed25519.Ed25519PublicKey]:
+    """Name and key of a C2SP verifier key with signature type `kind`.
 
     Raises:
         ApplianceError: APL-TRUST-005.
     """
     try:
-        origin, key_hash, body = text.strip().split("+", 2)
+        if text.count("+") < 2:
+            raise ValueError(f"expected NAME+HASH+BASE64, got {text[:100]!r}")
+        name, key_hash, body = text.split("+", 2)
         raw = decode_base64(body)
-        key = LogKey(origin=origin, public=ed25519.Ed25519PublicKey.from_public_bytes(raw[1:]))
-    except ValueError as error:
+        public = ed25519.Ed25519PublicKey.from_public_bytes(raw[1:])
+        expected = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex()
+    except ValueError as error:  # covers a name that cannot be written as UTF-8
         raise ApplianceError(codes.KEY_UNUSABLE, f"not a verifier key: {error}") from error
-    if raw[0] != ED25519:
-        raise ApplianceError(codes.KEY_UNUSABLE, f"expected signature type {ED25519}, got {raw[0]}")
-    if key.id[:4].hex() != key_hash:
-        raise ApplianceError(codes.KEY_UNUSABLE, f"verifier key says hash {key_hash}, its key has {key.id[:4].hex()}")
-    return key
+    if not name or any(character.isspace() for character in name):
+        raise ApplianceError(codes.KEY_UNUSABLE, f"{name!r} is not a key name")
+    if raw[0] != kind:
+        raise ApplianceError(codes.KEY_UNUSABLE, f"expected signature type {kind}, got {raw[0]}")
+    if expected != key_hash:
+        raise ApplianceError(codes.KEY_UNUSABLE, f"verifier key says hash {key_hash}, its key has {expected}")
+    return name, public
 
 
 def checkpoint_text(origin: str, size: int, root: bytes) -> bytes:
@@ -90,8 +106,23 @@ def checkpoint_text(origin: str, size: int, root: bytes) -> bytes:
 def sign_checkpoint(key: keys.SigningKey, log: LogKey, size: int, root: bytes) -> bytes:
     """The note of a tree head."""
     text = checkpoint_text(log.origin, size, root)
-    signature = base64.b64encode(log.id[:4] + key.sign(text)).decode()
-    return text + f"\n\u2014 {log.origin} {signature}\n".encode()
+    return text + b"\n" + signature_line(key, log, text)
+
+
+def signature_line(key: keys.SigningKey, log: LogKey, text: bytes) -> bytes:
+    """The line of the log over `text`."""
+    return _line(log, key.sign(text))
+
+
+def without_others(head: Checkpoint, log: LogKey) -> bytes:
+    """The note of a checkpoint with no line but that of `log`, which opened it."""
+    text, lines = _parse_note(head.note)
+    (signature,) = [signature for name, key_hash, signature in lines if (name, key_hash) == (log.origin, log.id[:4])]
+    return text + b"\n" + _line(log, signature)
+
+
+def _line(log: LogKey, signature: bytes) -> bytes:
+    return f"\u2014 {log.origin} {base64.b64encode(log.id[:4] + signature).decode()}\n".encode()
 
 
 def open_checkpoint(note: bytes, log: LogKey, *, where: str = "checkpoint") -> Checkpoint:
@@ -115,6 +146,18 @@ def open_checkpoint(note: bytes, log: LogKey, *, where: str = "checkpoint") -> C
     if not keys.is_signature(log.public, ours[0], text):
         raise ApplianceError(codes.CHECKPOINT_REFUSED, "the signature is not by the log's key", where=where)
     return Checkpoint(origin=origin, size=size, root=root, note=note)
+
+
+def signature_lines(note: bytes) -> list[tuple[str, bytes, bytes]]:
+    """Name, key hash and signature of every line of a signed note; nothing is verified.
+
+    Raises:
+        ApplianceError: APL-TRUST-003.
+    """
+    try:
+        return _parse_note(note)[1]
+    except ValueError as error:
+        raise ApplianceError(codes.CHECKPOINT_REFUSED, f"not a signed note: {error}") from error
 
 
 def _parse_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
@@ -145,7 +188,7 @@ def _parse_text(text: bytes) -> tuple[str, int, bytes]:
 
 def decode_base64(text: str) -> bytes:
     """Base64 with one spelling per value: ValueError for stray bits or signs."""
-    raw = base64.b64decode(text, validate=True)
-    if base64.b64encode(raw).decode() != text:
+    raw = binascii.a2b_base64(text, strict_mode=True)
+    if binascii.b2a_base64(raw, newline=False).decode() != text:
         raise binascii.Error("base64 has another spelling")
     return raw

@@ -4,12 +4,14 @@ Steps of one signature
 1. The statement is parsed as strictly as a verifier will parse it, and the clock is checked.
 2. A P-256 key is made for this signature alone; the role's key signs its public half (proof of possession).
 3. The authority issues a ten-minute certificate with the role's identity and the id of the role's key.
-4. The certificate and the DSSE envelope become two entries of the log, in one append.
+4. The certificate and the DSSE envelope become two entries of the log, in one append; signatures that threads make at
+   once share its commit.
 5. The bundle gets the log's signed entry timestamp, a timestamp token over the signature bytes, and the inclusion proof
    with the checkpoint. Version 0.0.1 of the entry kind is used: every Sigstore client since 4.0 accepts it.
 6. It is stored under the digest of its statement.
 
-A crash after step 4 leaves entries without a bundle: an unused certificate, visible to auditors.
+A crash after step 4, or a new key of the log just then, leaves entries without a bundle: an unused certificate, visible
+to auditors.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,12 +32,15 @@ from appliance.base.canonical import canonical
 from appliance.base.clock import Clock, rfc3339
 from appliance.base.digest import hex_of
 from appliance.base.errors import ApplianceError
-from appliance.trust import certificates, codes, keys, timestamp
+from appliance.trust import certificates, codes, keys, notes, timestamp
 from appliance.trust.ceremony import Enclave
 from appliance.trust.statements import PAYLOAD_TYPE, parse_statement
+from appliance.trust.tiles import Tree
 from appliance.trust.tlog import TransparencyLog
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+ENTRY_KIND = {"kind": "dsse", "version": "0.0.1"}
+NOTE_LINES = 5  # of a checkpoint with one signature: three of text, an empty one, the signature
 MAX_BUNDLE_BYTES = 32 * 1024 * 1024  # a statement in base64 and its proofs
 
 
@@ -94,7 +100,7 @@ class Signer:
         issued = canonical(
             {
                 "kind": "certificate",
-                "role": role,
+                "role": role.partition("/")[0],
                 "key_id": self._roles.key_id(role),
                 "possession": _base64(possession),
                 "certificate": _base64(certificates.to_der(certificate)),
@@ -107,16 +113,18 @@ class Signer:
 
     def _enter(self, signed: _Signed, issued: bytes) -> bytes:
         body = _entry_body(signed)
-        with self._log.writing() as writer:
-            index = writer.append([issued, body])[-1]
-            head, tree = writer.checkpoint(), writer.tree
-            proof = {
-                "logIndex": str(index),
-                "rootHash": _base64(head.root),
-                "treeSize": str(head.size),
-                "hashes": [_base64(each) for each in tree.inclusion(index)],
-                "checkpoint": {"envelope": head.note.decode()},
-            }
+        index = self._log.append([issued, body])[-1]
+        # The head of that commit or a later one, whose tree holds the entry as well; signed by two keys where the log's
+        # was rotated meanwhile.
+        head = self._log.checkpoint()
+        note, tree = notes.without_others(head, self._log.key), Tree(folder=self._log.folder, size=head.size)
+        proof = {
+            "logIndex": str(index),
+            "rootHash": _base64(head.root),
+            "treeSize": str(head.size),
+            "hashes": [_base64(each) for each in tree.inclusion(index)],
+            "checkpoint": {"envelope": note.decode()},
+        }
         integrated_s = int(signed.when.timestamp())
         promise = canonical(
             {
@@ -129,7 +137,7 @@ class Signer:
         entry = {
             "logIndex": str(index),
             "logId": {"keyId": _base64(self._log.key.id)},
-            "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+            "kindVersion": ENTRY_KIND,
             "integratedTime": str(integrated_s),
             "inclusionPromise": {"signedEntryTimestamp": _base64(self.enclave.log_signer.sign(promise))},
             "inclusionProof": proof,
@@ -141,20 +149,68 @@ class Signer:
             key=self.enclave.timestamp_key,
             when=signed.when,
         )
-        bundle: dict[str, Any] = {
-            "mediaType": MEDIA_TYPE,
-            "verificationMaterial": {
-                "certificate": {"rawBytes": _base64(certificates.to_der(signed.certificate))},
-                "tlogEntries": [entry],
-                "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": _base64(token)}]},
-            },
-            "dsseEnvelope": {
-                "payload": _base64(signed.statement),
-                "payloadType": PAYLOAD_TYPE,
-                "signatures": [{"sig": _base64(signed.signature)}],
-            },
-        }
-        return json.dumps(bundle, separators=(",", ":")).encode()
+        return _encode(
+            certificate=_base64(certificates.to_der(signed.certificate)),
+            entry=entry,
+            token=_base64(token),
+            envelope={"payload": _base64(signed.statement), "payloadType": PAYLOAD_TYPE},
+            signature=_base64(signed.signature),
+        )
+
+
+def one_form(bundle: bytes) -> bytes:
+    """The bytes that a signer here would have written for the values of a bundle; unverified.
+
+    No signature covers the spelling of a bundle: space between its parts, the order and presence of members, leading
+    zeros. Where this gives other bytes than it was given, somebody else wrote or changed them.
+
+    Raises:
+        ValueError, KeyError, TypeError, RecursionError: it has not the members of a bundle.
+    """
+    document = json.loads(bundle)
+    material, envelope = document["verificationMaterial"], document["dsseEnvelope"]
+    (entry,), (signature,) = material["tlogEntries"], envelope["signatures"]
+    (stamp,) = material["timestampVerificationData"]["rfc3161Timestamps"]
+    proof, note = entry["inclusionProof"], entry["inclusionProof"]["checkpoint"]["envelope"]
+    if note.count("\n") != NOTE_LINES:
+        raise ValueError("its checkpoint has not exactly one signature")
+    written = {
+        "logIndex": str(int(entry["logIndex"])),
+        "logId": {"keyId": entry["logId"]["keyId"]},
+        "kindVersion": ENTRY_KIND,
+        "integratedTime": str(int(entry["integratedTime"])),
+        "inclusionPromise": {"signedEntryTimestamp": entry["inclusionPromise"]["signedEntryTimestamp"]},
+        "inclusionProof": {
+            "logIndex": str(int(proof["logIndex"])),
+            "rootHash": proof["rootHash"],
+            "treeSize": str(int(proof["treeSize"])),
+            "hashes": proof["hashes"],
+            "checkpoint": {"envelope": note},
+        },
+        "canonicalizedBody": entry["canonicalizedBody"],
+    }
+    return _encode(
+        certificate=material["certificate"]["rawBytes"],
+        entry=written,
+        token=stamp["signedTimestamp"],
+        envelope={"payload": envelope["payload"], "payloadType": envelope["payloadType"]},
+        signature=signature["sig"],
+    )
+
+
+def _encode(
+    *, certificate: str, entry: Mapping[str, Any], token: str, envelope: Mapping[str, str], signature: str
+) -> bytes:
+    bundle = {
+        "mediaType": MEDIA_TYPE,
+        "verificationMaterial": {
+            "certificate": {"rawBytes": certificate},
+            "tlogEntries": [entry],
+            "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": token}]},
+        },
+        "dsseEnvelope": {**envelope, "signatures": [{"sig": signature}]},
+    }
+    return json.dumps(bundle, separators=(",", ":")).encode()
 
 
 def pre_authentication(payload: bytes) -> bytes:

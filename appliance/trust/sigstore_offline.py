@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.trust import certificates, codes, notes, timestamp, trust_config
 from appliance.trust.signer import MAX_BUNDLE_BYTES
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
 
 # Everything that a hostile bundle was seen to raise from the verifier and the parsers below it. `ValueError` covers
-# pydantic; a bundle with an Ed25519 leaf ends in a TypeError (sigstore 4.5.1).
+# pydantic; a bundle with an Ed25519 leaf ends in a TypeError, a time beyond all calendars in an OverflowError or, on
+# some platforms, an OSError (sigstore 4.5.1).
 _REFUSALS = (
     ValueError,
+    OverflowError,
+    OSError,
     TypeError,
     KeyError,
     IndexError,
@@ -60,7 +64,13 @@ class VerifiedStatement:
         identity: SAN of the signer.
         key_id: of the role key that asked for the certificate.
         log_index: place of the signature in the transparency log.
-        signed_at: time that the log signed for.
+        signed_at: time that the log and the timestamp authority signed for.
+        log: that the proof is by.
+        head: tree that the proof leads to.
+        entry: the logged body.
+        certificate: digest of the leaf (DER).
+        issuing, timestamper: authorities whose certificates were used.
+        ct: SHA-256 of the SPKI of the CT key.
     """
 
     statement: Statement
@@ -68,6 +78,13 @@ class VerifiedStatement:
     key_id: str
     log_index: int
     signed_at: dt.datetime
+    log: notes.LogKey
+    head: notes.Checkpoint
+    entry: bytes
+    certificate: str
+    issuing: x509.Certificate
+    timestamper: x509.Certificate
+    ct: bytes
 
 
 def verify_statement(bundle: bytes, config: bytes, *, identity: str, issuer: str) -> VerifiedStatement:
@@ -98,8 +115,9 @@ def verify_statement(bundle: bytes, config: bytes, *, identity: str, issuer: str
     if kind != PAYLOAD_TYPE:
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"expected payload type {PAYLOAD_TYPE}, got {kind}")
     _check_spelling(document)
-    index, signed_at = _check_proof(document, trust_config.log_of(config))
-    _check_timestamp(document, trust_config.timestampers_of(config), signed_at)
+    trusted = _trusted(config)
+    log, head, index, signed_at = _check_proof(document, trusted.logs)
+    timestamper = _check_timestamp(document, trusted.timestampers, signed_at)
     if key_id is None:
         raise ApplianceError(codes.SIGNATURE_REFUSED, "the certificate names no role key")
     return VerifiedStatement(
@@ -108,7 +126,47 @@ def verify_statement(bundle: bytes, config: bytes, *, identity: str, issuer: str
         key_id=key_id,
         log_index=index,
         signed_at=signed_at,
+        log=log,
+        head=head,
+        entry=notes.decode_base64(document["verificationMaterial"]["tlogEntries"][0]["canonicalizedBody"]),
+        certificate=digest_bytes(certificates.to_der(certificate)),
+        issuing=_issuer(certificate, trusted.authorities),
+        timestamper=timestamper,
+        ct=certificates.ct_log_id(certificate),
     )
+
+
+def claimed_identity(bundle: bytes) -> str:
+    """The identity in a bundle's certificate, unverified: what to ask `verify_statement` for.
+
+    Raises:
+        ApplianceError: APL-TRUST-010, there is none that can be read.
+    """
+    try:
+        raw = json.loads(bundle)["verificationMaterial"]["certificate"]["rawBytes"]
+        certificate = x509.load_der_x509_certificate(notes.decode_base64(raw))
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (identity,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except _REFUSALS as error:
+        raise ApplianceError(codes.SIGNATURE_REFUSED, f"the bundle names no signer: {error!r}") from error
+    return identity
+
+
+def _issuer(
+    certificate: x509.Certificate, authorities: tuple[tuple[x509.Certificate, x509.Certificate], ...]
+) -> x509.Certificate:
+    # Sigstore verified the certificate with one of these, whose subject is its issuer (RFC 5280 section 6.1.3). Only
+    # where several bear that name must the signature tell which: it costs a tenth of the verification.
+    named = {each for chain in authorities for each in chain if each.subject == certificate.issuer}
+    for issuing, _ in authorities:
+        if named == {issuing}:
+            return issuing
+        try:
+            certificate.verify_directly_issued_by(issuing)
+        except _REFUSALS:
+            continue
+        return issuing
+    raise ApplianceError(codes.SIGNATURE_REFUSED, "the certificate is by no authority of the trust config")
 
 
 @functools.lru_cache(maxsize=4)
@@ -121,6 +179,11 @@ def _verifier(config: bytes) -> Verifier:
         return Verifier(trusted_root=ClientTrustConfig.from_json(config.decode()).trusted_root)
     except (Error, *_REFUSALS) as error:
         raise ApplianceError(codes.TRUST_CONFIG_INVALID, str(error)) from error
+
+
+@functools.lru_cache(maxsize=4)
+def _trusted(config: bytes) -> trust_config.TrustedKeys:
+    return trust_config.parse(config)
 
 
 def _check_spelling(value: Any, name: str = "") -> None:
@@ -137,17 +200,23 @@ def _check_spelling(value: Any, name: str = "") -> None:
             raise ApplianceError(codes.SIGNATURE_REFUSED, f"{name} has another spelling: {error}") from error
 
 
-def _check_proof(document: dict[str, Any], log: notes.LogKey) -> tuple[int, dt.datetime]:
+def _check_proof(
+    document: dict[str, Any], logs: tuple[notes.LogKey, ...]
+) -> tuple[notes.LogKey, notes.Checkpoint, int, dt.datetime]:
     try:
         (entry,) = document["verificationMaterial"]["tlogEntries"]
+        log_id = notes.decode_base64(entry["logId"]["keyId"])
         proof = entry["inclusionProof"]
         note = proof["checkpoint"]["envelope"].encode()
         index, size = int(proof["logIndex"]), int(proof["treeSize"])
         root = notes.decode_base64(proof["rootHash"])
         entry_index = int(entry["logIndex"])
         signed_at = dt.datetime.fromtimestamp(int(entry["integratedTime"]), dt.UTC)
-    except (*_REFUSALS, OverflowError, OSError) as error:
+    except _REFUSALS as error:
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"the log proof is malformed: {error!r}") from error
+    log = next((each for each in logs if each.id == log_id), None)
+    if log is None:
+        raise ApplianceError(codes.SIGNATURE_REFUSED, f"the log {log_id.hex()} is not in the trust config")
     head = notes.open_checkpoint(note, log, where="checkpoint of the bundle")
     if (head.size, head.root) != (size, root):
         raise ApplianceError(
@@ -155,18 +224,24 @@ def _check_proof(document: dict[str, Any], log: notes.LogKey) -> tuple[int, dt.d
         )
     if entry_index != index:
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"the entry says index {entry_index}, its proof {index}")
-    return index, signed_at
+    return log, head, index, signed_at
 
 
-def _check_timestamp(document: dict[str, Any], chain: tuple[x509.Certificate, ...], signed_at: dt.datetime) -> None:
+def _check_timestamp(
+    document: dict[str, Any],
+    chains: tuple[tuple[x509.Certificate, x509.Certificate], ...],
+    signed_at: dt.datetime,
+) -> x509.Certificate:
     try:
         stamps = document["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
         (token,) = [notes.decode_base64(stamp["signedTimestamp"]) for stamp in stamps]
         (signature,) = [notes.decode_base64(each["sig"]) for each in document["dsseEnvelope"]["signatures"]]
     except _REFUSALS as error:
         raise ApplianceError(codes.SIGNATURE_REFUSED, f"the timestamp is malformed: {error!r}") from error
+    chain = timestamp.chain_of(token, chains)
     stamped_at = timestamp.verify(token, signature, chain=chain)
     if stamped_at != signed_at:
         raise ApplianceError(
             codes.SIGNATURE_REFUSED, f"the log says {signed_at.isoformat()}, the timestamp {stamped_at.isoformat()}"
         )
+    return chain[0]

@@ -10,9 +10,9 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -28,6 +28,11 @@ _ATTESTATIONS = "https://appliance.internal/attestations"
 TRAINING_SET = f"{_ATTESTATIONS}/training-set/v1"
 MODEL = f"{_ATTESTATIONS}/model/v1"
 APPROVAL = f"{_ATTESTATIONS}/approval/v1"
+RELEASE = "https://slsa.dev/provenance/v1"  # SLSA 1.0 provenance, with every subject of a release
+DEPLOYMENT = f"{_ATTESTATIONS}/deployment/v1"
+VERIFICATION_SUMMARY = "https://slsa.dev/verification_summary/v1"  # SLSA 1.0
+REVOCATION = f"{_ATTESTATIONS}/revocation/v1"
+CEREMONY = f"{_ATTESTATIONS}/ceremony/v1"
 MODEL_SIGNING = "https://model_signing/signature/v1.0"  # of the OpenSSF model signing specification
 _EMPTY = digest_bytes(b"")
 
@@ -50,9 +55,13 @@ class Statement:
         return digest_bytes(self.payload)
 
 
+class _Digest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     name: str
-    digest: dict[str, str]
+    digest: _Digest
 
 
 class _Form(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -115,6 +124,73 @@ def approval(*, name: str, subject_digest: str, predicate: Mapping[str, Any]) ->
     return make_statement(APPROVAL, {name: subject_digest}, predicate)
 
 
+def release(
+    *,
+    subjects: Mapping[str, str],
+    build_type: str,
+    parameters: Mapping[str, Any],
+    dependencies: Mapping[str, str],
+    builder: str,
+    started: str,
+    finished: str,
+) -> bytes:
+    """Every file of a release, and how it was built: SLSA provenance 1.0.
+
+    Args:
+        subjects: name of a file -> digest.
+        build_type: URI of the rules by which `parameters` became `subjects`.
+        dependencies: URI of what the build read -> digest.
+        builder: identity of the machine that vouches for the build.
+        started, finished: RFC 3339 in UTC.
+    """
+    resolved = [{"uri": uri, "digest": {"sha256": hex_of(digest)}} for uri, digest in sorted(dependencies.items())]
+    build = {"buildType": build_type, "externalParameters": dict(parameters), "resolvedDependencies": resolved}
+    run = {"builder": {"id": builder}, "metadata": {"startedOn": started, "finishedOn": finished}}
+    return make_statement(RELEASE, subjects, {"buildDefinition": build, "runDetails": run})
+
+
+def deployment(*, node: str, running: Mapping[str, str], release_digest: str, deployed_at: str) -> bytes:
+    """A node's receipt for what it runs: name of a file -> digest, and the release statement that it came with."""
+    return make_statement(DEPLOYMENT, running, {"node": node, "release": release_digest, "deployed_at": deployed_at})
+
+
+def verification_summary(
+    *,
+    resource: str,
+    digest: str,
+    verifier: str,
+    verified_at: str,
+    policy: str,
+    policy_digest: str,
+    inputs: Mapping[str, str],
+    passed: bool,
+    levels: Sequence[str],
+) -> bytes:
+    """What a verifier concluded about one thing: SLSA verification summary 1.0.
+
+    Args:
+        resource: URI of the thing; `digest` is its digest.
+        inputs: URI of each attestation that was looked at -> digest.
+        levels: what it was found to meet; none of those that did not pass.
+    """
+    return make_statement(
+        VERIFICATION_SUMMARY,
+        {resource: digest},
+        {
+            "verifier": {"id": verifier},
+            "timeVerified": verified_at,
+            "resourceUri": resource,
+            "policy": {"uri": policy, "digest": {"sha256": hex_of(policy_digest)}},
+            "inputAttestations": [
+                {"uri": uri, "digest": {"sha256": hex_of(each)}} for uri, each in sorted(inputs.items())
+            ],
+            "verificationResult": "PASSED" if passed else "FAILED",
+            "verifiedLevels": list(levels) if passed else ["FAILED"],
+            "slsaVersion": "1.0",
+        },
+    )
+
+
 def parse_statement(payload: bytes) -> Statement:
     """Raises:
     ApplianceError: APL-TRUST-009.
@@ -137,12 +213,9 @@ def _parse_form(payload: bytes) -> _Form:
 
 
 def _parse_subjects(listed: list[_Subject]) -> dict[str, str]:
-    subjects: dict[str, str] = {}
-    for subject in listed:
-        if set(subject.digest) != {"sha256"} or subject.name in subjects:
-            raise ValueError(f"subject {subject.name!r} is listed twice or has other digests than sha256")
-        subjects[subject.name] = PREFIX + subject.digest["sha256"]
-        hex_of(subjects[subject.name])
+    subjects = {subject.name: PREFIX + subject.digest.sha256 for subject in listed}
+    if len(subjects) != len(listed):
+        raise ValueError("a subject is listed twice")
     if not subjects:
         raise ValueError("no subject")
     return subjects

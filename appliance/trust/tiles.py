@@ -11,8 +11,9 @@ Rules
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from appliance.trust.merkle import HASH_BYTES
 WIDTH = 256  # hashes in a full tile
 HEIGHT = 8  # levels of the tree that one tile spans
 MAX_ENTRY_BYTES = 65_535  # the length prefix has two bytes
+KEPT = 64  # tiles of hashes in memory, 10 kB each
 ATTEMPTS = 5  # to read a partial tile while a writer replaces it
 
 Level = int | Literal["entries"]
@@ -38,30 +40,34 @@ def tile_path(level: Level, number: int, width: int = WIDTH) -> str:
     return path if width == WIDTH else f"{path}.p/{width}"
 
 
-def pack_entries(entries: list[bytes]) -> bytes:
+def check_lengths(entries: Sequence[bytes]) -> None:
     """Raises:
     ApplianceError: APL-TRUST-001.
     """
-    for entry in entries:
-        if len(entry) > MAX_ENTRY_BYTES:
-            raise ApplianceError(
-                codes.ENTRY_TOO_LARGE, f"entry of {len(entry)} bytes, at most {MAX_ENTRY_BYTES} are allowed"
-            )
-    return b"".join(struct.pack(">H", len(entry)) + entry for entry in entries)
+    longest = max(map(len, entries), default=0)
+    if longest > MAX_ENTRY_BYTES:
+        raise ApplianceError(codes.ENTRY_TOO_LARGE, f"entry of {longest} bytes, at most {MAX_ENTRY_BYTES} are allowed")
+
+
+def pack_entries(entries: Sequence[bytes]) -> bytes:
+    """The bytes of an entries tile; every length was checked."""
+    parts = [b""] * (2 * len(entries))
+    parts[::2] = [len(entry).to_bytes(2, "big") for entry in entries]
+    parts[1::2] = entries
+    return b"".join(parts)
 
 
 def parse_entries(data: bytes) -> list[bytes]:
     """ValueError when the bytes are not a whole number of entries."""
-    entries, offset = [], 0
-    while offset < len(data):
-        if offset + 2 > len(data):
+    entries, offset, end = [], 0, len(data)
+    while offset < end:
+        start = offset + 2
+        if start > end:
             raise ValueError("ends inside a length")
-        (length,) = struct.unpack_from(">H", data, offset)
-        entry = data[offset + 2 : offset + 2 + length]
-        if len(entry) != length:
+        offset = start + int.from_bytes(data[offset:start], "big")
+        if offset > end:
             raise ValueError("ends inside an entry")
-        entries.append(entry)
-        offset += 2 + length
+        entries.append(data[start:offset])
     return entries
 
 
@@ -113,6 +119,8 @@ class Tree:
 
     def entries(self, start: int = 0) -> Iterator[bytes]:
         """All entries from `start`, oldest first."""
+        if start < 0:
+            raise IndexError(f"entry {start} of {self.size}")
         for number in range(start // WIDTH, -(-self.size // WIDTH)):
             yield from self._read_bundle(number)[max(0, start - number * WIDTH) :]
 
@@ -120,9 +128,12 @@ class Tree:
         """The first index of `entry`, by its hash."""
         leaf = merkle.leaf_hash(entry)
         for number in range(-(-self.size // WIDTH)):
-            hashes = self.hashes(0, number)
-            if leaf in hashes:
-                return number * WIDTH + hashes.index(leaf)
+            row = self._read_hashes(0, number)
+            at = row.find(leaf)
+            while at % HASH_BYTES and at >= 0:  # across two hashes
+                at = row.find(leaf, at + 1)
+            if at >= 0:
+                return number * WIDTH + at // HASH_BYTES
         return None
 
     def subtree(self, low: int, high: int) -> bytes:
@@ -137,14 +148,12 @@ class Tree:
         return merkle.node_hash(self.subtree(low, middle), self.subtree(middle, high))
 
     def hashes(self, level: int, number: int) -> list[bytes]:
-        """The hashes of a tile, as many as this tree knows."""
+        """The hashes of a tile, as many as this tree knows; the last `KEPT` tiles asked for are kept."""
         key = (level, number)
         if key not in self._rows:
-            width = self._width(self.size >> (HEIGHT * level), number)
-            data = self._read(level, number, width)
-            if len(data) < width * HASH_BYTES:
-                raise self._broken(level, number, width, f"expected {width * HASH_BYTES} bytes, got {len(data)}")
-            self._rows[key] = parse_hashes(data[: width * HASH_BYTES])
+            if len(self._rows) >= KEPT:
+                del self._rows[next(iter(self._rows))]
+            self._rows[key] = parse_hashes(self._read_hashes(level, number))
         return self._rows[key]
 
     def bundle(self, number: int) -> list[bytes]:
@@ -154,14 +163,21 @@ class Tree:
             self._bundles[number] = self._read_bundle(number)
         return self._bundles[number]
 
+    def _read_hashes(self, level: int, number: int) -> bytes:
+        width = self._width(self.size >> (HEIGHT * level), number)
+        data = self._read(level, number, width)
+        if len(data) < width * HASH_BYTES:
+            raise self.broken(level, number, width, f"expected {width * HASH_BYTES} bytes, got {len(data)}")
+        return data[: width * HASH_BYTES]
+
     def _read_bundle(self, number: int) -> list[bytes]:
         width = self._width(self.size, number)
         try:
             entries = parse_entries(self._read("entries", number, width))
         except ValueError as error:
-            raise self._broken("entries", number, width, str(error)) from error
+            raise self.broken("entries", number, width, str(error)) from error
         if len(entries) < width:
-            raise self._broken("entries", number, width, f"expected {width} entries, got {len(entries)}")
+            raise self.broken("entries", number, width, f"expected {width} entries, got {len(entries)}")
         return entries[:width]
 
     def _within(self, size: int) -> int:
@@ -175,22 +191,23 @@ class Tree:
 
     def _read(self, level: Level, number: int, width: int) -> bytes:
         exact = self.folder / tile_path(level, number, width)
-        for _ in range(ATTEMPTS):
-            for path in (exact, *self._wider(level, number, width)):
-                try:
-                    return path.read_bytes()
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    raise self._broken(level, number, width, f"cannot be read: {error.strerror}") from error
-        raise self._broken(level, number, width, "is missing")
+        try:
+            for _ in range(ATTEMPTS):
+                for path in itertools.chain((exact,), self._wider(level, number, width)):
+                    with contextlib.suppress(FileNotFoundError):
+                        return path.read_bytes()
+        except OSError as error:
+            raise self.broken(level, number, width, f"cannot be read: {error.strerror}") from error
+        raise self.broken(level, number, width, "is missing")
 
-    def _wider(self, level: Level, number: int, width: int) -> list[Path]:
+    def _wider(self, level: Level, number: int, width: int) -> Iterator[Path]:
         full = self.folder / tile_path(level, number)
         folder = full.with_name(f"{full.name}.p")
         partial = (path for path in folder.glob("[1-9]*") if path.name.isdigit() and int(path.name) > width)
-        return [*sorted(partial, key=lambda path: int(path.name)), full]
+        yield from sorted(partial, key=lambda path: int(path.name))
+        yield full
 
-    def _broken(self, level: Level, number: int, width: int, what: str) -> ApplianceError:
+    def broken(self, level: Level, number: int, width: int, what: str) -> ApplianceError:
+        """The error that says what is wrong with a tile."""
         path = self.folder / tile_path(level, number, width)
         return ApplianceError(codes.LOG_BROKEN, f"{tile_path(level, number, width)}: {what}", where=str(path))

@@ -3,9 +3,11 @@
 Layout: ``checkpoint``, ``tile/...`` (see `appliance.trust.tiles`) and ``lock``.
 
 Rules
-1. One writer at a time: an append holds the kernel lock on ``lock`` from reading the checkpoint to replacing it.
+1. One writer at a time: a commit holds the kernel lock on ``lock`` from reading the checkpoint to replacing it. Threads
+   that append at once share a commit (`appliance.trust.group_commit`).
 2. The checkpoint is written last. Before it, every tile of the new tree is on the disk; so after a crash there is the
-   old tree or the new one, and a tile wider than the checkpoint says is a leftover, removed by the next append.
+   old tree or the new one, and a tile wider than the checkpoint says is a leftover, removed by the next commit.
+   Tiles are made durable `BATCH` at a time, in order: past so many absent ones there is no leftover.
 3. Before the log signs a greater tree, it recomputes the signed root from the tiles that it builds on, and their
    entries: a damaged log does not grow.
 4. An append reads only the right edge, one tile per level; opening reads nothing.
@@ -15,6 +17,7 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +25,17 @@ from pathlib import Path
 from appliance.base import atomic
 from appliance.base import codes as base_codes
 from appliance.base.errors import ApplianceError
+from appliance.base.progress import Progress
 from appliance.trust import codes, log_check, merkle, notes
+from appliance.trust.edge import Edge
+from appliance.trust.edge import read as read_edge
+from appliance.trust.fsck import LogCheck
+from appliance.trust.group_commit import GroupCommit
 from appliance.trust.keys import SigningKey
-from appliance.trust.tiles import HEIGHT, WIDTH, Level, Tree, pack_entries, shape, tile_path
+from appliance.trust.tiles import HEIGHT, WIDTH, Tree, check_lengths, tile_path
 
 CHECKPOINT = "checkpoint"
+BATCH = 8  # tiles made durable together
 
 
 class TransparencyLog:
@@ -37,6 +46,8 @@ class TransparencyLog:
         self.key = notes.log_key(origin, signer.public)
         self._signer = signer
         self._seen: notes.Checkpoint | None = None
+        self._edge: tuple[bytes, Edge] | None = None  # of the tree that this note signs
+        self._group = GroupCommit(self.writing)
 
     def create(self) -> None:
         """Write the checkpoint of the empty log, if there is no log yet.
@@ -49,15 +60,15 @@ class TransparencyLog:
                 self._publish(0, merkle.EMPTY_ROOT)
 
     def append(self, entries: Sequence[bytes]) -> range:
-        """Add entries durably; gives their indexes.
+        """Add entries durably, one after the other; gives their indexes. Never inside `writing`.
 
         Raises:
             ApplianceError: APL-TRUST-001 an entry is too large, APL-TRUST-002 or -003 the log is damaged,
                 APL-BASE-002 it cannot be written. Nothing was added; only when the very last sync fails, after the
                 checkpoint was replaced, may all of it have been.
         """
-        with self.writing() as writer:
-            return writer.append(entries)
+        check_lengths(entries)  # here, so that it is this caller's error and not its group's
+        return self._group.append(tuple(entries))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -78,9 +89,10 @@ class TransparencyLog:
             raise ApplianceError(
                 codes.LOG_BROKEN, f"the checkpoint cannot be read: {error.strerror}", where=str(path)
             ) from error
-        if self._seen is None or self._seen.note != note:
-            self._seen = notes.open_checkpoint(note, self.key, where=str(path))
-        return self._seen
+        seen = self._seen  # one look: another thread may put an older one there meanwhile
+        if seen is None or seen.note != note:
+            seen = self._seen = notes.open_checkpoint(note, self.key, where=str(path))
+        return seen
 
     def tree(self) -> Tree:
         """The published tree; it stays what it is while others append."""
@@ -104,12 +116,30 @@ class TransparencyLog:
     def consistency(self, first: int, second: int | None = None) -> list[bytes]:
         return self.tree().consistency(first, second)
 
-    def fsck(self) -> log_check.LogCheck:
+    def fsck(self, *, progress: Progress | None = None) -> LogCheck:
         """Recompute the whole tree from the entries and compare every file."""
-        return log_check.check_log(self.folder, self.key)
+        return log_check.check_log(self.folder, self.key, progress=progress)
 
-    def _publish(self, size: int, root: bytes) -> None:
-        atomic.write_bytes(self.folder / CHECKPOINT, notes.sign_checkpoint(self._signer, self.key, size, root))
+    def _publish(self, size: int, root: bytes) -> notes.Checkpoint:
+        # Opened before it is published: a signer that fails silently must not leave a log that nobody can open.
+        signed = notes.open_checkpoint(notes.sign_checkpoint(self._signer, self.key, size, root), self.key)
+        atomic.write_bytes(self.folder / CHECKPOINT, signed.note)
+        self._seen = signed
+        return signed
+
+    def _edge_of(self, head: notes.Checkpoint) -> Edge:
+        # Rule 3. What the last commit of this object left needs no hashing again, when the files still hold it.
+        known = self._edge
+        if known is not None and known[0] == head.note and known[1].is_stored(self.folder):
+            return known[1]
+        edge = read_edge(Tree(folder=self.folder, size=head.size))
+        if not edge.is_sound(head.root):
+            raise ApplianceError(
+                codes.LOG_BROKEN,
+                f"the newest tiles do not give the signed root of {head.size} entries",
+                where=str(self.folder),
+            )
+        return edge
 
 
 class Writer:
@@ -130,102 +160,76 @@ class Writer:
         head = self._log.checkpoint()
         if not entries:
             return range(head.size, head.size)
-        pack_entries(list(entries))  # refuses before anything is touched
-        old = Tree(folder=self._log.folder, size=head.size)
-        _check_edge(old, head)
+        check_lengths(entries)
+        folder = self._log.folder
         try:
-            _remove_leftovers(old)
-            self._write(old, list(entries))
-            new = Tree(folder=self._log.folder, size=head.size + len(entries))
-            self._log._publish(new.size, new.root())
+            old = self._log._edge_of(head)
+            _remove_leftovers(folder, old)
+            tiles, new = old.grow(entries)
+            files = [(folder / name, data) for name, data in tiles]
+            for at in range(0, len(files), BATCH):
+                atomic.write_files(files[at : at + BATCH])
+            published = self._log._publish(new.size, new.root())
         except OSError as error:
             raise ApplianceError(
-                base_codes.WRITE_FAILED, f"cannot write: {error.strerror}", where=str(self._log.folder)
+                base_codes.WRITE_FAILED, f"cannot write: {error.strerror}", where=str(folder)
             ) from error
-        _remove_narrower(old, new)
+        self._log._edge = (published.note, new)
+        _remove_narrower(folder, old, new)
         return range(old.size, new.size)
 
-    def _write(self, old: Tree, entries: list[bytes]) -> None:
-        number, width = divmod(old.size, WIDTH)
-        row = (old.bundle(number) if width else []) + entries
-        for offset in range(0, len(row), WIDTH):
-            part = row[offset : offset + WIDTH]
-            self._put("entries", number + offset // WIDTH, len(part), pack_entries(part))
-        level, added = 0, [merkle.leaf_hash(entry) for entry in entries]
-        while added:
-            number, width = divmod(old.size >> (HEIGHT * level), WIDTH)
-            row = (old.hashes(level, number) if width else []) + added
-            added = []
-            for offset in range(0, len(row), WIDTH):
-                part = row[offset : offset + WIDTH]
-                self._put(level, number + offset // WIDTH, len(part), b"".join(part))
-                if len(part) == WIDTH:
-                    added.append(merkle.fold(part))
-            level += 1
 
-    def _put(self, level: Level, number: int, width: int, data: bytes) -> None:
-        path = self._log.folder / tile_path(level, number, width)
-        _make_folder(path.parent)
-        atomic.write_bytes(path, data)
-
-
-def _check_edge(tree: Tree, head: notes.Checkpoint) -> None:
-    # Rule 3. The root needs the last tile of every level; the last bundle is what the next one is copied from.
-    number, width = divmod(tree.size, WIDTH)
-    sound = tree.root() == head.root
-    if sound and width:
-        sound = [merkle.leaf_hash(entry) for entry in tree.bundle(number)] == tree.hashes(0, number)
-    if not sound:
-        raise ApplianceError(
-            codes.LOG_BROKEN,
-            f"the newest tiles do not give the signed root of {tree.size} entries",
-            where=str(tree.folder),
-        )
-
-
-def _make_folder(folder: Path) -> None:
-    # A new name is durable only when the folder above it was synced.
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        atomic.fsync_folder(folder.parent)
-
-
-def _edges(tree: Tree) -> Iterator[tuple[Level, int, int]]:
-    """(level, number, width) of the tile that the next entry changes; the width is what is signed of it."""
-    yield "entries", tree.size // WIDTH, tree.size % WIDTH
-    levels = max((level for level, _, _ in shape(tree.size)), default=-1)
-    for level in range(levels + 2):
-        row = tree.size >> (HEIGHT * level)
-        yield level, row // WIDTH, row % WIDTH
-
-
-def _remove_leftovers(tree: Tree) -> None:
-    # Tiles of an append that did not reach its checkpoint. Found from the edge on: they were written in that order.
-    for level, number, width in _edges(tree):
-        while True:
-            full = tree.folder / tile_path(level, number)
-            folder = full.with_name(f"{full.name}.p")
-            found = full.exists() or (width == 0 and folder.exists())
-            full.unlink(missing_ok=True)
-            if width == 0 and folder.exists():
-                shutil.rmtree(folder)
-            for path in folder.glob("*") if width else ():
-                if path.name != str(width):
-                    path.unlink()
-            if not found:
+def _remove_leftovers(folder: Path, edge: Edge) -> None:
+    # Tiles of a commit that did not reach its checkpoint; the last one first, so that whoever is stopped here leaves no
+    # gap that hides the rest.
+    found: list[Path] = []
+    below = WIDTH  # leftover tiles of the level below
+    for level, number, width in edge.tiles():
+        # The next tile stands over those that fill up this one: written before it, and all but a batch durable.
+        goes_on = level in ("entries", 0) or below >= WIDTH - width - BATCH
+        below, missing = 0, 0
+        while missing < BATCH:
+            leftovers = _leftovers(f"{folder}/{tile_path(level, number)}", width)
+            found += leftovers
+            below += bool(leftovers)
+            if not goes_on:
                 break
+            missing = 0 if leftovers else missing + 1
             number, width = number + 1, 0
+    for path in reversed(found):
+        path.rmdir() if path.suffix == ".p" else path.unlink()
 
 
-def _remove_narrower(old: Tree, new: Tree) -> None:
+def _leftovers(full: str, width: int) -> list[Path]:
+    """The forms of a tile but for the partial one of `width`, after the folder that holds them where that goes too."""
+    found = []
+    if _is_there(full):
+        found.append(Path(full))
+    if _is_there(f"{full}.p"):
+        folder = Path(f"{full}.p")
+        found += [folder] * (width == 0)
+        found += [path for path in folder.iterdir() if path.name != str(width)]
+    return found
+
+
+def _is_there(path: str) -> bool:
+    # Not `exists`, which takes every error for absence: what cannot be seen cannot be removed.
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_narrower(folder: Path, old: Edge, new: Edge) -> None:
     # Rule 5. A failure here leaves a file too many and harms nothing: the new tree is published.
     with contextlib.suppress(OSError):
-        for level, number, width in _edges(old):
+        for level, number, width in old.tiles():
             if not width:
                 continue
             row = new.size if level == "entries" else new.size >> (HEIGHT * level)
+            path = folder / tile_path(level, number, width)
             if row // WIDTH > number:
-                shutil.rmtree((old.folder / tile_path(level, number, width)).parent)
+                shutil.rmtree(path.parent)
             elif row % WIDTH != width:
-                (old.folder / tile_path(level, number, width)).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)

@@ -4,8 +4,9 @@ Rules
 1. Form: ClientTrustConfig v0.1 around a trusted root v0.1, with an empty signing config; verifiers require both.
 2. Every ``validFor`` starts in 1970: a verifier with a dead clock battery must not lose its keys. Real lifetimes are in
    the certificates.
-3. ``tlogs[0].baseUrl`` is ``https://<origin of the log>`` and its id the C2SP key hash, so that one checkpoint serves
-   Sigstore and C2SP tools.
+3. The base URL of a log is ``https://<origin>`` and its id the C2SP key hash, so that one checkpoint serves Sigstore
+   and C2SP tools.
+4. Keys of a kind stand newest first.
 """
 
 from __future__ import annotations
@@ -13,39 +14,64 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from appliance.base.errors import ApplianceError
 from appliance.trust import certificates, codes, keys, notes
 
+FILE_NAME = "trust-config.json"
 MAX_BYTES = 1_048_576  # of a trust config; ours has 6 kB
+# What JSON of another shape, and keys and certificates of another kind, make the parsers raise.
+_REFUSALS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 _SINCE = {"start": "1970-01-01T00:00:00Z"}
 _DETAILS = {"secp256r1": "PKIX_ECDSA_P256_SHA_256", "secp384r1": "PKIX_ECDSA_P384_SHA_384"}
 
 
-def build(
-    *,
-    site_name: str,
-    log: notes.LogKey,
-    root: x509.Certificate,
-    authority: x509.Certificate,
-    timestamper: x509.Certificate,
-    ct_public: keys.PublicKey,
-) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class TrustedKeys:
+    """Whom to believe, newest first: a key that was rotated out stays for what it signed.
+
+    Attributes:
+        authorities: issuing certificate and its root.
+        timestampers: certificate of a timestamp authority and its root.
+    """
+
+    logs: tuple[notes.LogKey, ...]
+    cts: tuple[keys.PublicKey, ...]
+    authorities: tuple[tuple[x509.Certificate, x509.Certificate], ...]
+    timestampers: tuple[tuple[x509.Certificate, x509.Certificate], ...]
+
+    @property
+    def log(self) -> notes.LogKey:
+        return self.logs[0]
+
+
+def build(site_name: str, trusted: TrustedKeys) -> bytes:
     """The bytes of ``trust-config.json``."""
     domain = f"{site_name}.appliance.internal"
     trusted_root = {
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-        "tlogs": [_instance(f"https://{log.origin}", log.public, log.id)],
-        "certificateAuthorities": [_authority(f"https://ca.{domain}", authority, root)],
+        "tlogs": [_instance(f"https://{log.origin}", log.public, log.id) for log in trusted.logs],
+        "certificateAuthorities": [_authority(f"https://ca.{domain}", *chain) for chain in trusted.authorities],
         "ctlogs": [
-            _instance(f"https://ct.{domain}", ct_public, hashlib.sha256(keys.spki(ct_public)).digest()),
+            _instance(f"https://ct.{domain}", public, hashlib.sha256(keys.spki(public)).digest())
+            for public in trusted.cts
         ],
-        "timestampAuthorities": [_authority(f"https://tsa.{domain}", timestamper, root)],
+        "timestampAuthorities": [_authority(f"https://tsa.{domain}", *chain) for chain in trusted.timestampers],
     }
     config = {
         "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
@@ -61,8 +87,8 @@ def build(
     return json.dumps(config, indent=2).encode() + b"\n"
 
 
-def log_of(config: bytes) -> notes.LogKey:
-    """The transparency log that a trust config names.
+def parse(config: bytes) -> TrustedKeys:
+    """Read a trust config of ours; the unmodified verifier reads it again, by its own rules.
 
     Raises:
         ApplianceError: APL-TRUST-012.
@@ -70,28 +96,43 @@ def log_of(config: bytes) -> notes.LogKey:
     if len(config) > MAX_BYTES:
         raise ApplianceError(codes.TRUST_CONFIG_INVALID, f"{len(config)} bytes, at most {MAX_BYTES} are allowed")
     try:
-        (entry,) = json.loads(config)["trustedRoot"]["tlogs"]
-        origin = str(entry["baseUrl"]).removeprefix("https://")
-        public = keys.parse_public(base64.b64decode(entry["publicKey"]["rawBytes"], validate=True))
-        return notes.log_key(origin, public)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ApplianceError(codes.TRUST_CONFIG_INVALID, f"names no transparency log: {error!r}") from error
+        root = json.loads(config)["trustedRoot"]
+        trusted = TrustedKeys(
+            logs=tuple(_log(entry) for entry in root["tlogs"]),
+            cts=tuple(_public(entry) for entry in root["ctlogs"]),
+            authorities=tuple(_chain(entry) for entry in root["certificateAuthorities"]),
+            timestampers=tuple(_chain(entry) for entry in root["timestampAuthorities"]),
+        )
+        if not (trusted.logs and trusted.cts and trusted.authorities and trusted.timestampers):
+            raise ValueError("names no log, CT key, issuing authority or timestamp authority")
+    except (*_REFUSALS, ApplianceError) as error:
+        raise ApplianceError(codes.TRUST_CONFIG_INVALID, f"not a trust config of ours: {error!r}") from error
+    return trusted
 
 
-def timestampers_of(config: bytes) -> tuple[x509.Certificate, ...]:
-    """The timestamp authority that a trust config names: its certificate and those above it.
+def log_of(config: bytes) -> notes.LogKey:
+    """The transparency log that a trust config names, by its newest key.
 
     Raises:
         ApplianceError: APL-TRUST-012.
     """
-    try:
-        (entry,) = json.loads(config)["trustedRoot"]["timestampAuthorities"]
-        return tuple(
-            x509.load_der_x509_certificate(base64.b64decode(each["rawBytes"], validate=True))
-            for each in entry["certChain"]["certificates"]
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ApplianceError(codes.TRUST_CONFIG_INVALID, f"names no timestamp authority: {error!r}") from error
+    return parse(config).log
+
+
+def _log(entry: dict[str, Any]) -> notes.LogKey:
+    return notes.log_key(str(entry["baseUrl"]).removeprefix("https://"), _public(entry))
+
+
+def _public(entry: dict[str, Any]) -> keys.PublicKey:
+    return keys.parse_public(base64.b64decode(entry["publicKey"]["rawBytes"], validate=True))
+
+
+def _chain(entry: dict[str, Any]) -> tuple[x509.Certificate, x509.Certificate]:
+    leaf, root = (
+        x509.load_der_x509_certificate(base64.b64decode(each["rawBytes"], validate=True))
+        for each in entry["certChain"]["certificates"]
+    )
+    return leaf, root
 
 
 def _instance(url: str, public: keys.PublicKey, log_id: bytes) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def test_it_opens_again(tmp_path: Path, keys: RoleKeys) -> None:
 
 def test_the_log_begins_with_the_role_keys(tmp_path: Path, keys: RoleKeys) -> None:
     enclave = ceremony.init_trust(tmp_path / "trust", "north", CLOCK, keys.publics())
-    entries = [parse_canonical(entry) for entry in enclave.log().entries()]
+    root, *entries = [parse_canonical(entry) for entry in enclave.log().entries()]
+    assert (root["kind"], root["signature"]) == ("root-key", None)
     assert [entry["role"] for entry in entries] == sorted(ROLES)
     assert all(entry["key_id"] == keys.key_id(entry["role"]) for entry in entries)
 

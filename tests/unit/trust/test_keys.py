@@ -11,7 +11,7 @@ from appliance.base.errors import ApplianceError
 from appliance.trust import keys
 
 
-@pytest.mark.parametrize("algorithm", ["p256", "p384", "ed25519"])
+@pytest.mark.parametrize("algorithm", ["p256", "p384", "ed25519", "mldsa65"])
 def test_sign_and_verify(tmp_path: Path, algorithm: keys.Algorithm) -> None:
     store = keys.FileKeys(tmp_path / "keys")
     made = store.create("a", algorithm)

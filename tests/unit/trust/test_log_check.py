@@ -110,6 +110,107 @@ def test_a_leftover_must_agree_with_the_signed_part(tmp_path: Path) -> None:
     assert [bad.path for bad in log.fsck().bad] == ["tile/entries/000.p/4"]
 
 
+def test_a_narrower_tile_that_was_not_removed_is_a_leftover(tmp_path: Path) -> None:
+    log = make_log(tmp_path, 300)
+    hashes = (tmp_path / "tile/0/000").read_bytes()
+    (tmp_path / "tile/0/000.p").mkdir()
+    (tmp_path / "tile/0/000.p/7").write_bytes(hashes[: 7 * 32])
+    assert log.fsck().ok
+    (tmp_path / "tile/0/000.p/7").write_bytes(hashes[32 : 8 * 32])
+    assert [bad.path for bad in log.fsck().bad] == ["tile/0/000.p/7"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tile/0/0", "tile/0/x000/000", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/\u0663", "tile/9/000", "tile/x"],
+)
+def test_names_of_another_spelling_are_foreign(tmp_path: Path, name: str) -> None:
+    log = make_log(tmp_path, 3)
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / name).write_bytes(b"")
+    assert [bad.path for bad in log.fsck().bad] == [name]
+
+
+class Steps:
+    """Records what a progress line would show."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int | None]] = []
+        self.done = 0
+
+    def begin(self, what: str, total: int | None) -> None:
+        self.begun.append((what, total))
+
+    def advance(self, amount: int) -> None:
+        self.done += amount
+
+
+def test_long_work_tells_where_it_is(tmp_path: Path) -> None:
+    log = make_log(tmp_path, 700)
+    checking, reading = Steps(), Steps()
+    log.fsck(progress=checking)
+    log_check.verified_entries(tmp_path, log.key, progress=reading)
+    assert (checking.begun, checking.done) == ([("recomputing the log", 700)], 700)
+    assert (reading.begun, reading.done) == ([("verifying the log", 700)], 700)
+
+
+class TestReplay:
+    """No entry is handed out before it was verified against the signed root."""
+
+    @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 700, 65_536, 66_000])
+    def test_gives_every_entry_with_its_index(self, tmp_path: Path, size: int) -> None:
+        log = make_log(tmp_path, size)
+        replayed = list(log_check.replay(tmp_path, log.checkpoint()))
+        assert replayed == [(index, b"entry %d" % index) for index in range(size)]
+
+    def test_reads_the_tree_of_its_checkpoint_while_the_log_grows(self, tmp_path: Path) -> None:
+        log = make_log(tmp_path, 300)
+        replayed = log_check.replay(tmp_path, log.checkpoint())
+        first = next(replayed)
+        for _ in range(3):
+            log.append([b"later"] * 200)
+        assert [first, *replayed] == [(index, b"entry %d" % index) for index in range(300)]
+
+    @pytest.mark.parametrize(
+        ("name", "before"),
+        [
+            ("tile/entries/000", 0),
+            ("tile/entries/001", 256),
+            ("tile/entries/002.p/188", 512),
+            ("tile/0/002.p/188", 0),  # the right edge is read first
+            ("tile/1/000.p/2", 0),
+        ],
+    )
+    def test_stops_before_the_first_entry_that_is_not_proven(self, tmp_path: Path, name: str, before: int) -> None:
+        log = make_log(tmp_path, 700)
+        data = (tmp_path / name).read_bytes()
+        for position in {1, 2, len(data) // 2, len(data) - 1}:
+            flip(tmp_path / name, position)
+            out = []
+            with pytest.raises(ApplianceError) as caught:
+                out.extend(log_check.replay(tmp_path, log.checkpoint()))
+            assert caught.value.code.id == "APL-TRUST-002"
+            assert len(out) == before
+            with pytest.raises(ApplianceError) as caught:
+                log_check.verified_entries(tmp_path, log.key)
+            assert caught.value.where == str(tmp_path / name)
+            (tmp_path / name).write_bytes(data)
+
+    def test_a_middle_tile_above_the_entries_is_verified_too(self, tmp_path: Path) -> None:
+        """Level 1 is full here: its tile stands below the right edge."""
+        log = make_log(tmp_path, 65_600)
+        flip(tmp_path / "tile/1/000", 40)
+        with pytest.raises(ApplianceError, match="tile/1/000: does not hold the hashes that were signed"):
+            next(log_check.replay(tmp_path, log.checkpoint()))
+
+    def test_hides_no_entry_that_was_swapped_for_another(self, tmp_path: Path) -> None:
+        log = make_log(tmp_path, 300)
+        path = tmp_path / "tile/entries/000"
+        path.write_bytes(path.read_bytes().replace(b"entry 7", b"entry 8", 1))
+        with pytest.raises(ApplianceError, match="tile/entries/000: entries do not have the hashes"):
+            next(log_check.replay(tmp_path, log.checkpoint()))
+
+
 class TestVerifyEntry:
     def test_gives_a_proof(self, tmp_path: Path) -> None:
         log = make_log(tmp_path, 300)

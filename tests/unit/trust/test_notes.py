@@ -58,6 +58,14 @@ def test_lines_of_others_are_kept() -> None:
     assert notes.open_checkpoint(NOTE + WITNESS, LOG).size == 7
 
 
+@pytest.mark.parametrize(
+    "lines", [SIGNATURE, SIGNATURE + WITNESS, WITNESS + SIGNATURE], ids=["alone", "before", "after"]
+)
+def test_lines_of_others_are_left_out(lines: bytes) -> None:
+    head = notes.open_checkpoint(NOTE.removesuffix(SIGNATURE) + lines, LOG)
+    assert notes.without_others(head, LOG) == NOTE
+
+
 def test_another_key_is_refused() -> None:
     other = notes.log_key("log.test", keys.generate("ed25519").public)
     with pytest.raises(ApplianceError, match="got 0"):

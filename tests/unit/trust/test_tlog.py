@@ -66,6 +66,8 @@ def test_a_reader_keeps_its_tree_while_others_append(log: TransparencyLog) -> No
     assert (tree.root(), tree.entry(249), len(list(tree.entries()))) == (root, b"249", 250)
     with pytest.raises(IndexError):
         tree.entry(250)
+    with pytest.raises(IndexError):
+        next(tree.entries(-1))
 
 
 def test_large_entries_are_refused_before_anything_is_written(log: TransparencyLog) -> None:

@@ -1,0 +1,1 @@
+"""The strict auditor: what an audit pack establishes, over the unmodified verifier, with no network and no clock."""
