@@ -4,18 +4,28 @@ Rules
 1. An object's name is the SHA-256 of its bytes, so writing it twice is harmless and it never changes.
 2. It lies at ``<folder>/ab/cdef…``, the first two hex digits being the folder.
 3. It is durable when `put` returns.
+4. Writers of one folder wait for each other, by a lock on the folder that leaves no trace: two that write the same
+   object at once would share its temporary file.
+
+`storage.s3` keeps objects by the same rules in a bucket; one suite of tests holds for both.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from appliance.base import atomic
+from appliance.base import codes as base_codes
 from appliance.base.digest import digest_bytes, digest_file, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.storage import codes
+from appliance.storage.checked_file import CheckedFile
 
 
 class ObjectStore(Protocol):
@@ -23,13 +33,16 @@ class ObjectStore(Protocol):
         """Keep `data`; gives its digest."""
 
     def put_file(self, path: Path) -> str:
-        """Keep the bytes of a file, which stays where it is; gives their digest."""
+        """Keep the bytes of a file, which stays where it is; gives their digest.
 
-    def path_of(self, digest: str) -> Path:
-        """Where the object lies, whether or not it is there."""
+        APL-STORAGE-004 when the file changes meanwhile; nothing is kept then.
+        """
 
     def open(self, digest: str) -> BinaryIO:
         """The bytes, to read. APL-STORAGE-004 when they are not there."""
+
+    def read(self, digest: str) -> bytes:
+        """The bytes, checked against their digest. APL-STORAGE-004 when they are gone or altered."""
 
     def holds(self, digest: str) -> bool:
         """Whether the object is there; its bytes are not read."""
@@ -46,18 +59,24 @@ class FolderStore:
         digest = digest_bytes(data)
         path = self.path_of(digest)
         if not path.is_file():
-            atomic.write_bytes(path, data, mode=0o444)
+            with _alone_in(path.parent):
+                if not path.is_file():
+                    atomic.write_bytes(path, data, mode=0o444)
         return digest
 
     def put_file(self, path: Path) -> str:
         digest = digest_file(path)
         target = self.path_of(digest)
         if not target.is_file():
-            with path.open("rb") as source, atomic.open_atomic(target, mode=0o444) as file:
-                shutil.copyfileobj(source, file, 1 << 20)
+            with _alone_in(target.parent):
+                if not target.is_file():
+                    with path.open("rb") as source, atomic.open_atomic(target, mode=0o444) as file:
+                        size = os.fstat(source.fileno()).st_size
+                        shutil.copyfileobj(CheckedFile(source, digest, size), file, 1 << 20)
         return digest
 
     def path_of(self, digest: str) -> Path:
+        """Where the object lies, whether or not it is there."""
         name = hex_of(digest)
         return self._folder / name[:2] / name[2:]
 
@@ -90,3 +109,23 @@ class FolderStore:
 
     def holds(self, digest: str) -> bool:
         return self.path_of(digest).is_file()
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of the folder, which is made where it is missing; the kernel lets go when the process dies.
+
+    Raises:
+        ApplianceError: APL-BASE-002.
+    """
+    try:
+        atomic.make_folder(folder)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        message = f"cannot write: {error.strerror}"
+        raise ApplianceError(base_codes.WRITE_FAILED, message, where=str(folder)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

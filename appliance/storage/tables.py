@@ -1,4 +1,4 @@
-"""The lake: Iceberg tables in a folder, changed only by compare-and-swap.
+"""The lake: Iceberg tables in a folder, their catalog in a database, changed only by compare-and-swap.
 
 Rules
 1. A commit names the head that it was made on (`Head`); when the table has another one, nothing is written to it and
@@ -8,23 +8,25 @@ Rules
    snapshot, and are changed only by the caller that sets them.
 3. Order of a commit: Parquet file, lineage document, snapshot. A crash leaves files and documents that nothing points
    to. The document names the table's previous commit among its inputs, so that history outlives expired snapshots.
-4. Data files are never rewritten and never removed; `replace` writes new ones, and verifiers still find the old.
+4. Data files are never changed. `replace` and `rewrite` write new ones; the old are removed by `storage.upkeep` alone,
+   by the rules of docs/adr/0012-data-files-may-be-removed.md.
 5. Every data file is written by this module, from the caller's rows, with its digest in the lineage document.
 
-Not here: expiry (`storage.upkeep`), and what rows mean.
+Not here: what to rewrite, expire and remove (`storage.upkeep`), and what rows mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import sqlalchemy.exc
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.expressions.parser import parse as parse_filter
@@ -32,6 +34,7 @@ from pyiceberg.expressions.visitors import bind
 from pyiceberg.io.pyarrow import expression_to_pyarrow, parquet_files_to_data_files
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update.schema import UpdateSchema
 from pyparsing import ParseException
 
 from appliance.base import atomic
@@ -39,8 +42,10 @@ from appliance.base.digest import digest_bytes, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import FileRecord
 from appliance.storage import codes
+from appliance.storage.catalog import Database, failed, open_catalog
 from appliance.storage.columns import arrow_schema, fitted
 from appliance.storage.durable_io import local_path
+from appliance.storage.former_names import known_names, open_tasks, read_tasks
 
 PREFIX = "appliance."  # of the snapshot properties that are ours
 LINEAGE = "appliance.lineage"
@@ -50,6 +55,10 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "10",
 }
+MERGED = (
+    "upkeep.manifests"  # in the summary of a snapshot that merged manifests; not ours to carry, as it has no `PREFIX`
+)
+_MERGE_PROPERTIES = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "2"}
 
 
 class CommitLost(ApplianceError):  # noqa: N818 - named for what happened; callers reload and try again
@@ -93,41 +102,50 @@ class DataFile:
 class Lake:
     """All tables of a site."""
 
-    def __init__(self, folder: Path, site_folder: Path, lineage: LineageWriter) -> None:
+    def __init__(
+        self, folder: Path, site_folder: Path, lineage: LineageWriter, database: Database | None = None
+    ) -> None:
+        """The tables' files lie in `folder`, their catalog in the database, or beside them where none is given.
+
+        Raises:
+            ApplianceError: APL-STORAGE-003, 014.
+        """
         self._folder = folder
         self._site_folder = site_folder
         self._lineage = lineage
+        self._database = database
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._catalog = SqlCatalog(
-                "site",
-                uri=f"sqlite:///{folder / 'catalog.db'}",
-                warehouse=f"file://{folder}",
-                **{"py-io-impl": "appliance.storage.durable_io.DurableIO"},
-            )
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise _catalog_failed(error, folder) from error
+        self._catalog = open_catalog(folder, database)
 
     def ensure(self, name: str, schema: pa.Schema) -> None:
-        """Create the namespace and the table where missing; add columns that the table does not have."""
+        """Create the namespace and the table where missing; add columns that the table does not have.
+
+        Raises:
+            CommitLost: APL-STORAGE-001, another commit came first.
+            ApplianceError: APL-STORAGE-003; 033 a column that is new has a name that another one had.
+        """
         namespace = name.partition(".")[0]
-        try:
-            if not self._catalog.table_exists(name):
-                self._catalog.create_namespace_if_not_exists(namespace)
-                location = f"file://{self._folder / namespace / name.partition('.')[2]}"
-                self._catalog.create_table(name, schema, location=location, properties=TABLE_PROPERTIES)
-                return
-        except TableAlreadyExistsError:
-            pass  # made by another process in between
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise _catalog_failed(error, self._folder) from error
-        table = self.table(name)
-        if any(field.name not in table.schema().column_names for field in schema):
-            with table.update_schema() as update:
-                update.union_by_name(schema)
+        with self._errors_named():
+            try:
+                if not self._catalog.table_exists(name):
+                    self._create_namespace(namespace)
+                    location = f"file://{self._folder / namespace / name.partition('.')[2]}"
+                    self._catalog.create_table(name, schema, location=location, properties=TABLE_PROPERTIES)
+                    return
+            except TableAlreadyExistsError:
+                pass  # made by another process in between
+            table = self.table(name)
+            if new := [field.name for field in schema if field.name not in table.schema().column_names]:
+                if former := sorted(set(new) & set(known_names(table))):
+                    raise ApplianceError(codes.NAME_TAKEN, f"{name}: {', '.join(former)}")
+                try:
+                    with table.update_schema() as update:
+                        update.union_by_name(schema)
+                except CommitFailedException as error:
+                    raise CommitLost(codes.COMMIT_LOST, f"{name}: {error}") from error
 
     def head(self, name: str) -> Head:
-        return _head(self.table(name).current_snapshot())
+        return head_of(self.table(name).current_snapshot())
 
     def append(
         self,
@@ -168,19 +186,83 @@ class Lake:
         """
         table = self._table_at(name, expected)
         condition = read_filter(remove)
-        touched = [task.file for task in table.scan(row_filter=condition).plan_files()]
+        tasks = list(table.scan(row_filter=condition).plan_files())
         matches = expression_to_pyarrow(bind(table.schema(), condition, case_sensitive=True))
         schema = arrow_schema(table.schema())
         kept = [fitted(rows, schema).cast(schema) if rows.num_rows else schema.empty_table()]
         removed = 0
-        for file in touched:
-            old = pq.read_table(local_path(file.file_path)).cast(schema)
+        for task in tasks:
+            old = read_tasks(table, [task], table.schema())
             going = old.filter(matches).num_rows
             removed += going
             kept.append(old.filter(~matches.is_valid() | ~matches) if going else old)
+        touched = [task.file for task in tasks]
         return self._commit(
             table, name, pa.concat_tables(kept), touched, expected, properties, inputs, {**facts, "removed": removed}
         )
+
+    def evolve(
+        self, name: str, change: Callable[[UpdateSchema, Table], None], *, expected: Head, facts: Mapping[str, Any]
+    ) -> Commit:
+        """Change the columns, for `storage.evolution`, in one commit with a snapshot without rows on top of `expected`.
+
+        Raises:
+            CommitLost: APL-STORAGE-001.
+        """
+        table = self._table_at(name, expected)
+        return self._swap(table, name, [], 0, [], expected, {}, [], facts, change=change)
+
+    def read_files(self, name: str, paths: Collection[str]) -> pa.Table:
+        """The rows of live data files, as the table's columns are today.
+
+        Raises:
+            CommitLost: APL-STORAGE-001, a commit took one of them out of the table.
+        """
+        table = self.table(name)
+        tasks = [task for task in table.scan().plan_files() if self._relative(task.file.file_path) in paths]
+        if len(tasks) != len(paths):
+            raise CommitLost(codes.COMMIT_LOST, f"{name}: expected {len(paths)} live files, found {len(tasks)} of them")
+        return read_tasks(table, tasks, table.schema())
+
+    def write_file(self, name: str, rows: pa.Table) -> FileRecord:
+        """Write a data file that no snapshot holds yet, for `rewrite`.
+
+        Raises:
+            ApplianceError: see `append`.
+        """
+        table = self.table(name)
+        return self._write_file(table, name, rows, head_of(table.current_snapshot()), mark="-compacted")
+
+    def rewrite(
+        self,
+        name: str,
+        *,
+        expected: Head,
+        added: Sequence[FileRecord],
+        removed: Collection[str],
+        rows: int,
+        facts: Mapping[str, Any],
+    ) -> Commit:
+        """One commit by which `added` stand in for the live files `removed`. That the rows are the same is the
+        caller's word; `rows` are those in `added`.
+
+        Raises:
+            CommitLost: APL-STORAGE-001, also when one of `removed` is no longer live.
+        """
+        table = self._table_at(name, expected)
+        touched = [task.file for task in table.scan().plan_files() if self._relative(task.file.file_path) in removed]
+        if len(touched) != len(removed):
+            raise CommitLost(codes.COMMIT_LOST, f"{name}: {len(removed)} live files expected, found {len(touched)}")
+        return self._swap(table, name, added, rows, touched, expected, {}, [], facts)
+
+    def merge_manifests(self, name: str, *, expected: Head, facts: Mapping[str, Any]) -> Commit:
+        """One commit without rows and files, by which few manifests list the live files.
+
+        Raises:
+            CommitLost: APL-STORAGE-001.
+        """
+        table = self._table_at(name, expected)
+        return self._swap(table, name, [], 0, [], expected, {}, [], facts, merging=True)
 
     def scan(
         self,
@@ -200,11 +282,21 @@ class Lake:
         condition = {} if where is None else {"row_filter": read_filter(where)}
         selected = tuple(columns) if columns is not None else ("*",)
         try:
-            found = table.scan(selected_fields=selected, snapshot_id=snapshot_id, limit=limit, **condition).to_arrow()
+            at = _at(table, snapshot_id)
+            scan = table.scan(selected_fields=selected, snapshot_id=at, limit=limit, **condition)
+            schema, found = arrow_schema(scan.projection()), scan.to_arrow()
         except ValueError as error:
             raise ApplianceError(codes.FILTER_INVALID, f"{name}: {error}", where=where) from error
-        schema = arrow_schema(table.schema())
         return found.cast(pa.schema([pa.field(each, schema.field(each).type) for each in found.column_names]))
+
+    def dataset(self, name: str, snapshot_id: int | None = None) -> pa.dataset.Dataset:
+        """The rows of a snapshot as files to be streamed, for engines that need not have them all in memory.
+
+        Files written before a column was renamed are held in memory.
+        """
+        table = self.table(name)
+        scan = table.scan(snapshot_id=_at(table, snapshot_id))
+        return open_tasks(table, list(scan.plan_files()), scan.projection())
 
     def files(self, name: str, snapshot_id: int | None = None) -> tuple[DataFile, ...]:
         tasks = self.table(name).scan(snapshot_id=snapshot_id).plan_files()
@@ -222,14 +314,12 @@ class Lake:
         return tuple(self._as_commit(table, name, snapshot) for snapshot in reversed(chain))
 
     def tables(self) -> tuple[str, ...]:
-        try:
+        with self._errors_named():
             found = [
                 ".".join(identifier)
                 for namespace in self._catalog.list_namespaces()
                 for identifier in self._catalog.list_tables(namespace)
             ]
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise _catalog_failed(error, self._folder) from error
         return tuple(sorted(found))
 
     def schema(self, name: str) -> pa.Schema:
@@ -237,12 +327,36 @@ class Lake:
 
     def table(self, name: str) -> Table:
         """The Iceberg table, for `storage.upkeep` and engines that read Iceberg themselves."""
+        with self._errors_named():
+            try:
+                return self._catalog.load_table(name)
+            except NoSuchTableError as error:
+                raise ApplianceError(codes.TABLE_MISSING, f"no table {name!r}", where=str(self._folder)) from error
+
+    def expire_snapshots(self, table: Table, ids: Sequence[int]) -> None:
+        """Take snapshots out of the table's metadata, for `storage.upkeep`; their files stay.
+
+        Raises:
+            CommitLost: APL-STORAGE-001.
+        """
+        with self._errors_named():
+            try:
+                table.maintenance.expire_snapshots().by_ids(list(ids)).commit()
+            except CommitFailedException as error:
+                raise CommitLost(codes.COMMIT_LOST, f"{'.'.join(table.name())}: {error}") from error
+
+    @contextlib.contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        """Raises ApplianceError: APL-STORAGE-003."""
         try:
-            return self._catalog.load_table(name)
-        except NoSuchTableError as error:
-            raise ApplianceError(codes.TABLE_MISSING, f"no table {name!r}", where=str(self._folder)) from error
+            yield
         except sqlalchemy.exc.SQLAlchemyError as error:
-            raise _catalog_failed(error, self._folder) from error
+            raise failed(error, self._folder, self._database) from error
+
+    def _create_namespace(self, namespace: str) -> None:
+        # Made by another process in between: pyiceberg tells that only when it looked before the other was done.
+        with contextlib.suppress(sqlalchemy.exc.IntegrityError):
+            self._catalog.create_namespace_if_not_exists(namespace)
 
     def _table_at(self, name: str, expected: Head) -> Table:
         table = self.table(name)
@@ -264,32 +378,49 @@ class Lake:
         facts: Mapping[str, Any],
     ) -> Commit:
         files = [self._write_file(table, name, rows, expected)] if rows.num_rows else []
+        return self._swap(table, name, files, rows.num_rows, touched, expected, properties, inputs, facts)
+
+    def _swap(
+        self,
+        table: Table,
+        name: str,
+        files: Sequence[FileRecord],
+        rows: int,
+        touched: Sequence[Any],
+        expected: Head,
+        properties: Mapping[str, str],
+        inputs: Sequence[str],
+        facts: Mapping[str, Any],
+        *,
+        merging: bool = False,
+        change: Callable[[UpdateSchema, Table], None] | None = None,
+    ) -> Commit:
         before = [expected.properties[LINEAGE]] if LINEAGE in expected.properties else []
         lineage_id = self._lineage.write(
             kind="commit",
             name=name,
             files=files,
             inputs=[*before, *inputs],
-            facts={**facts, "rows": rows.num_rows, "parent": str(expected.snapshot_id or "")},
+            facts={**facts, "rows": rows, "parent": str(expected.snapshot_id or "")},
         )
         summary = {**expected.properties, **properties, LINEAGE: lineage_id}
-        try:
-            snapshot_id = _swap(table, [f"file://{self._site_folder / file.path}" for file in files], touched, summary)
-        except CommitFailedException as error:
-            raise CommitLost(codes.COMMIT_LOST, f"{name}: {error}") from error
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise _catalog_failed(error, self._folder) from error
+        added = [f"file://{self._site_folder / file.path}" for file in files]
+        with self._errors_named():
+            try:
+                snapshot_id = _merge(table, summary) if merging else _put(table, added, touched, summary, change)
+            except CommitFailedException as error:
+                raise CommitLost(codes.COMMIT_LOST, f"{name}: {error}") from error
         return Commit(
             table=name,
             snapshot_id=snapshot_id,
             lineage_id=lineage_id,
             files=tuple(file.path for file in files),
-            rows=rows.num_rows,
+            rows=rows,
         )
 
-    def _write_file(self, table: Table, name: str, rows: pa.Table, expected: Head) -> FileRecord:
+    def _write_file(self, table: Table, name: str, rows: pa.Table, expected: Head, mark: str = "") -> FileRecord:
         # The name holds the parent snapshot: a retry after a crash writes the same file again, and two commits
-        # of equal rows still have two files.
+        # of equal rows still have two files. The mark parts a rewrite from an append of the very same rows.
         buffer = pa.BufferOutputStream()
         try:
             pq.write_table(
@@ -306,7 +437,7 @@ class Lake:
         view = memoryview(data)
         digest = digest_bytes(view)
         folder = local_path(table.location()) / "data"
-        path = folder / f"{expected.snapshot_id or 0:020d}-{hex_of(digest)[:16]}.parquet"
+        path = folder / f"{expected.snapshot_id or 0:020d}-{hex_of(digest)[:16]}{mark}.parquet"
         with atomic.open_atomic(path, mode=0o444) as file:
             file.write(view)
         return FileRecord(path=path.relative_to(self._site_folder).as_posix(), digest=digest, size=len(view))
@@ -322,7 +453,7 @@ class Lake:
         return Commit(
             table=name,
             snapshot_id=snapshot.snapshot_id,
-            lineage_id=_head(snapshot).properties.get(LINEAGE, ""),
+            lineage_id=head_of(snapshot).properties.get(LINEAGE, ""),
             files=tuple(self._relative(file.file_path) for file in added),
             rows=sum(file.record_count for file in added),
         )
@@ -339,12 +470,21 @@ def read_filter(text: str) -> BooleanExpression:
         raise ApplianceError(codes.FILTER_INVALID, str(error), where=text) from error
 
 
-def _swap(table: Table, added: Sequence[str], touched: Sequence[Any], summary: Mapping[str, str]) -> int:
+def _put(
+    table: Table,
+    added: Sequence[str],
+    touched: Sequence[Any],
+    summary: Mapping[str, str],
+    change: Callable[[UpdateSchema, Table], None] | None,
+) -> int:
     """Put the snapshot on top of the one that `table` was loaded with; gives its id."""
     with table.transaction() as transaction:
         if transaction.table_metadata.name_mapping() is None:
             mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
             transaction.set_properties(**{"schema.name-mapping.default": mapping})
+        if change is not None:
+            with transaction.update_schema() as columns:
+                change(columns, table)
         update = transaction.update_snapshot(snapshot_properties=dict(summary))
         with update.overwrite() if touched else update.fast_append() as snapshot:
             for file in parquet_files_to_data_files(table.io, transaction.table_metadata, iter(added)):
@@ -355,13 +495,27 @@ def _swap(table: Table, added: Sequence[str], touched: Sequence[Any], summary: M
     return snapshot_id
 
 
-def _head(snapshot: Snapshot | None) -> Head:
+def _at(table: Table, snapshot_id: int | None) -> int | None:
+    """What to scan: the head has the columns of today, also those that came without a snapshot, others their own."""
+    head = table.current_snapshot()
+    return None if head is not None and head.snapshot_id == snapshot_id else snapshot_id
+
+
+def _merge(table: Table, summary: Mapping[str, str]) -> int:
+    """Put a snapshot of the same files, listed by fewer manifests, on top; gives its id."""
+    with table.transaction() as transaction:
+        if not _MERGE_PROPERTIES.items() <= transaction.table_metadata.properties.items():
+            transaction.set_properties(**_MERGE_PROPERTIES)
+        update = transaction.update_snapshot(snapshot_properties={**summary, MERGED: "merged"})
+        with update.merge_append() as snapshot:
+            snapshot_id = int(snapshot.snapshot_id)
+    return snapshot_id
+
+
+def head_of(snapshot: Snapshot | None) -> Head:
+    """Where a table stands at its newest snapshot."""
     if snapshot is None:
         return Head(snapshot_id=None, properties={})
     summary = snapshot.summary.additional_properties if snapshot.summary else {}
     properties = {key: value for key, value in summary.items() if key.startswith(PREFIX)}
     return Head(snapshot_id=snapshot.snapshot_id, properties=properties)
-
-
-def _catalog_failed(error: Exception, folder: Path) -> ApplianceError:
-    return ApplianceError(codes.CATALOG_FAILED, str(error).splitlines()[0], where=str(folder / "catalog.db"))

@@ -1,5 +1,7 @@
 """Objects are named by their bytes, and a changed one is noticed."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from appliance.base.digest import digest_bytes
@@ -37,3 +39,15 @@ def test_an_altered_or_missing_object_is_refused(store):
 def test_a_name_that_is_no_digest_reaches_no_path(store, digest):
     with pytest.raises(ValueError, match="is not sha256"):
         store.path_of(digest)
+
+
+def test_writers_of_the_same_object_at_once_do_not_meet(store, tmp_path):
+    """They would share its temporary file: one could take it away, or cut it short, under the other."""
+    data = bytes(1 << 20)
+    (tmp_path / "file").write_bytes(data)
+    with ThreadPoolExecutor(8) as pool:
+        done = [
+            pool.submit(call, given) for call, given in [(store.put, data), (store.put_file, tmp_path / "file")] * 8
+        ]
+    assert {each.result() for each in done} == {digest_bytes(data)}
+    assert [path.name for path in (tmp_path / "objects").rglob("*") if path.is_file()] == [digest_bytes(data)[9:]]

@@ -1,11 +1,11 @@
-"""Upkeep of a table: old snapshots, and the metadata that only they used.
+"""Expiry: old snapshots, and the metadata that only they used.
 
 Rules
 1. Expiry is part of writing, not an afterthought: every commit rewrites the table's metadata file, so a history that
    only grows makes each commit slower than the one before.
 2. It makes no snapshot; the head and its properties (positions, lineage) stay as they are.
 3. It removes manifests and manifest lists that no kept snapshot uses. Data files stay: lineage documents name them,
-   and a verifier must still find them.
+   and taking them away is `storage.upkeep.run`'s, which says so first.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Snapshot
 
 from appliance.base.errors import ApplianceError
 from appliance.storage import codes
 from appliance.storage.durable_io import local_path
-from appliance.storage.tables import CommitLost, Lake
+from appliance.storage.tables import MERGED, Lake
 
 KEEP = 20  # snapshots that stay after an expiry
 EXPIRE_AT = 60  # snapshots from which a writer expires; a commit then costs about twice that of a fresh table
@@ -50,10 +49,7 @@ def expire(lake: Lake, name: str, *, keep: int = KEEP) -> Upkeep:
     going, kept = chain[:-keep], chain[-keep:]
     if not going:
         return Upkeep(table=name, before=len(chain), after=len(chain), files_removed=0)
-    try:
-        table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in going]).commit()
-    except CommitFailedException as error:
-        raise CommitLost(codes.COMMIT_LOST, f"{name}: {error}") from error
+    lake.expire_snapshots(table, [each.snapshot_id for each in going])
     dropped = _manifests(
         table, [before for before, after in itertools.pairwise(chain[: len(going) + 1]) if _drops(before, after)]
     )
@@ -75,8 +71,14 @@ def _drops(before: Snapshot, after: Snapshot) -> bool:
     """Whether `after` may use fewer manifests than `before`.
 
     An append keeps all of them, but for those that a snapshot of another kind left with deleted entries only.
+    Merging manifests is an append to Iceberg, of no files.
     """
-    return any(each.summary is None or each.summary.operation != Operation.APPEND for each in (before, after))
+    return any(
+        each.summary is None
+        or each.summary.operation != Operation.APPEND
+        or MERGED in each.summary.additional_properties
+        for each in (before, after)
+    )
 
 
 def _manifests(table: Table, snapshots: Sequence[Snapshot]) -> set[str]:

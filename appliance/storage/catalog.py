@@ -1,0 +1,142 @@
+"""The catalog of the lake's tables: a file of the site (SQLite), or a database on PostgreSQL.
+
+Rules
+1. A connection to PostgreSQL is TLS with the server's certificate and name checked (verify-full), and proves the
+   password without showing it (SCRAM). The password is read from its file for every new connection, so that it
+   stands in no address, no log and no error, and a renewed one counts at once.
+2. A database holds the catalog of one site. The files of the tables lie in the site's folder in either case.
+3. What the database says becomes one error with cause and fix, within `CONNECT_S` when it cannot be reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+import sqlalchemy.exc
+from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from appliance.base.errors import ApplianceError
+from appliance.base.secret_file import read_secret
+from appliance.storage import codes
+
+CONNECT_S = 3  # for each address of the host; leaves two of the five seconds in which an error must be told
+NAME = "site"  # of the catalog within its database; it stands in every row
+_TABLES = 2  # of the catalog itself
+_MADE_BY_ANOTHER = ("already exists", "duplicate key")  # in the words of SQLite and PostgreSQL
+_PROPERTIES = {"py-io-impl": "appliance.storage.durable_io.DurableIO"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A database on PostgreSQL and who we are to it.
+
+    Attributes:
+        password_file: holds the password of `role`.
+        authority: PEM file of the authority that issued the server's certificate.
+    """
+
+    host: str
+    port: int
+    name: str
+    role: str
+    password_file: Path
+    authority: Path
+
+    def __str__(self) -> str:
+        return f"postgresql://{self.role}@{self.host}:{self.port}/{self.name}"
+
+
+def open_catalog(folder: Path, database: Database | None) -> SqlCatalog:
+    """The catalog of the tables below `folder`; its own tables are made where they are missing.
+
+    Raises:
+        ApplianceError: APL-STORAGE-003, 014.
+    """
+    try:
+        if database is None:
+            return _made(folder, f"sqlite:///{folder / 'catalog.db'}", {})
+        return _on_postgresql(folder, database)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise failed(error, folder, database) from error
+
+
+def failed(error: sqlalchemy.exc.SQLAlchemyError, folder: Path, database: Database | None) -> ApplianceError:
+    """The error with a code for what the database said."""
+    if database is None:
+        return ApplianceError(codes.CATALOG_FAILED, str(error).splitlines()[0], where=str(folder / "catalog.db"))
+    # Of a failed statement SQLAlchemy's own text also tells the parameters; the driver's is enough.
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    return ApplianceError(codes.CATALOG_FAILED, said, where=str(database), hint=_hint(said, database))
+
+
+def _hint(said: str, database: Database) -> str:
+    """What to do, by the words of PostgreSQL and of its client library; they have no code before there is a session."""
+    by_words = (
+        ("password authentication failed", f"Check the role, and its password in {database.password_file}."),
+        ("certificate", f"Check the address, and that {database.authority} is the authority of the server."),
+        ("SSL", "The server must offer TLS and take SCRAM passwords over it; check its settings."),
+        ("does not exist", "Make the database and the role first, or correct their names."),
+        ("permission denied", f"Give the role {database.role} the right to make tables in the database."),
+    )
+    for words, hint in by_words:
+        if words in said:
+            return hint
+    return "Start the database (appliance site status tells its state), check the address, then run the command again."
+
+
+def _on_postgresql(folder: Path, database: Database) -> SqlCatalog:
+    url = sqlalchemy.URL.create(
+        "postgresql+passwordfile",
+        username=database.role,
+        host=database.host,
+        port=database.port,
+        database=database.name,
+        query={
+            "password_file": str(database.password_file),
+            "sslmode": "verify-full",
+            "sslrootcert": str(database.authority),
+            "require_auth": "scram-sha-256",
+            "gssencmode": "disable",
+            "connect_timeout": str(CONNECT_S),
+            "application_name": "appliance",
+        },
+    )
+    # pyiceberg takes a failed connection for missing tables and connects again, which would take twice the time.
+    engine = sqlalchemy.create_engine(url)
+    with contextlib.closing(engine.connect()):
+        pass
+    engine.dispose()
+    return _made(folder, url.render_as_string(), {"pool_pre_ping": "true"})
+
+
+def _made(folder: Path, uri: str, properties: Mapping[str, str]) -> SqlCatalog:
+    """Another process may make one of the catalog's tables between our look and our making it: then look again."""
+    for attempt in itertools.count(1):
+        try:
+            return SqlCatalog(NAME, uri=uri, warehouse=f"file://{folder}", **_PROPERTIES, **properties)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            if attempt > _TABLES or not any(words in str(error) for words in _MADE_BY_ANOTHER):
+                raise
+    raise AssertionError
+
+
+class PasswordFileDialect(PGDialect_psycopg):
+    """psycopg with the password from a file: ``postgresql+passwordfile://role@host/name?password_file=…``."""
+
+    driver = "passwordfile"
+    supports_statement_cache = True
+
+    def connect(self, *arguments: Any, **options: Any) -> Any:
+        password = read_secret(Path(options.pop("password_file")), code=codes.SECRET_UNREADABLE)
+        return super().connect(*arguments, password=password, **options)
+
+
+registry.register("postgresql.passwordfile", __name__, PasswordFileDialect.__name__)
