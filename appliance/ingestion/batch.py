@@ -1,4 +1,4 @@
-"""From claimed files to judged rows: what one batch brings to each table. Reads no clock and commits nothing."""
+"""From decoded chunks to judged rows: what one batch brings to each table. Reads no clock and commits nothing."""
 
 from __future__ import annotations
 
@@ -14,28 +14,17 @@ import pyarrow.compute as pc
 
 from appliance.base.clock import from_us, rfc3339, to_us
 from appliance.ingestion import fingerprint, rows
+from appliance.ingestion.chunk import Chunk, join, per_header, per_row
 from appliance.ingestion.declarations import US_PER_UNIT, Declared
-from appliance.ingestion.decode import Decoded, Fault
+from appliance.ingestion.decode import Fault
 from appliance.ingestion.history import Flags, Longs, ReadingHistory, RecordHistory, Words
 from appliance.ingestion.positions import Batch
 from appliance.ingestion.reading import UNKNOWN_DEVICE
 from appliance.ingestion.rules import CODES, DUPLICATE, EVENT_TIME, OK, Columns, Rulebook, classify
-from appliance.ingestion.spool import ClaimedFile
 from appliance.observability.alerts import Alert
 
 FIRST_US = to_us(dt.datetime(1, 1, 1, tzinfo=dt.UTC))
 LAST_US = to_us(dt.datetime(9999, 12, 31, tzinfo=dt.UTC))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TakenFile:
-    """A claimed file with its bytes kept and decoded."""
-
-    file: ClaimedFile
-    digest: str
-    size_bytes: int
-    arrived_us: int
-    decoded: Decoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,26 +46,25 @@ class Readings:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A batch and its verdicts: `codes` per reading (`rules.CODES`), rows of what gave no readings, and alarms."""
+    """A batch and its verdicts.
+
+    Attributes:
+        codes: per reading, `rules.CODES`.
+        units: per header, what its event times look like.
+        silver_snapshot: the accepted readings that the verdicts know of.
+    """
 
     batch: Batch
-    files: Sequence[TakenFile]
+    chunks: Sequence[Chunk]
     readings: Readings
     codes: npt.NDArray[np.int8]
     units: Sequence[str]
     alerts: Sequence[Alert]
+    silver_snapshot: int | None
 
 
-def arrival_us(file: ClaimedFile, decoded: Decoded, *, trust_received_at: bool) -> int:
-    """The collector's stamp if it is to be believed and not after the claim; else the time of the claim."""
-    if trust_received_at and decoded.received_at is not None:
-        return min(to_us(decoded.received_at), file.claimed_us)
-    return file.claimed_us
-
-
-def side_by_side(files: Sequence[TakenFile], event_time_units: Mapping[str, str]) -> Readings:
-    counts = [each.decoded.rows.num_rows for each in files]
-    table = pa.concat_tables([each.decoded.rows for each in files]).unify_dictionaries().combine_chunks()
+def side_by_side(chunks: Sequence[Chunk], event_time_units: Mapping[str, str]) -> Readings:
+    table = join([each.rows for each in chunks])
     columns = Columns.of(table)
     fixed = fix_event_times(columns.event_time, columns.firmware, event_time_units)
     if fixed is not columns.event_time:
@@ -85,8 +73,8 @@ def side_by_side(files: Sequence[TakenFile], event_time_units: Mapping[str, str]
         table=table,
         columns=Columns.of(table),
         sent=columns.event_time,
-        position=np.repeat(np.array([each.file.position for each in files], np.int64), counts),
-        arrived_us=np.repeat(np.array([each.arrived_us for each in files], np.int64), counts),
+        position=per_row(chunks, "positions"),
+        arrived_us=per_row(chunks, "arrived_us"),
     )
 
 
@@ -105,23 +93,28 @@ def fix_event_times(sent: Longs, firmware: Words, event_time_units: Mapping[str,
 
 def judge(
     batch: Batch,
-    files: Sequence[TakenFile],
+    chunks: Sequence[Chunk],
     declared: Declared,
     records: RecordHistory,
     history: ReadingHistory,
     silver_snapshot: int | None,
+    *,
+    goes_on: bool = False,
 ) -> Judged:
-    """Verdicts and alarms. Both histories have taken the batch afterwards."""
+    """Verdicts and alarms. Both histories have taken the batch afterwards.
+
+    Args:
+        goes_on: it is committed together with the batch before it, of another source.
+    """
     records.stand_at(batch.start)
     decoders = declared.decoders.event_time_units()
-    readings = side_by_side(files, decoders)
-    counts = [each.decoded.headers.num_rows for each in files]
-    headers = pa.concat_tables([each.decoded.headers for each in files]).unify_dictionaries().combine_chunks()
+    readings = side_by_side(chunks, decoders)
+    headers = join([each.headers for each in chunks])
     per_record = headers["readings"].to_numpy()
     device = Words.of(headers["device_id"])
     produced_at = headers["produced_at"].to_numpy()
     repeated = records.repeated(device, headers["sequence"].to_numpy(), produced_at)
-    arrived_us = np.repeat(np.array([each.arrived_us for each in files], np.int64), counts)
+    arrived_us = per_header(chunks, "arrived_us")
     unit = _units_shown(readings.sent, per_record, arrived_us)
     codes = classify(
         readings.columns,
@@ -131,7 +124,9 @@ def judge(
         repeated=np.repeat(repeated, per_record),
     )
     columns = readings.columns
-    again = history.repeated(columns.device, columns.measure, columns.event_time, codes == OK, silver_snapshot)
+    again = history.repeated(
+        columns.device, columns.measure, columns.event_time, codes == OK, silver_snapshot, goes_on=goes_on
+    )
     codes[again] = DUPLICATE
     look = fingerprint.Records(
         device=device,
@@ -154,7 +149,15 @@ def judge(
         repeated,
     )
     records.position = batch.end
-    return Judged(batch=batch, files=files, readings=readings, codes=codes, units=units, alerts=alerts)
+    return Judged(
+        batch=batch,
+        chunks=chunks,
+        readings=readings,
+        codes=codes,
+        units=units,
+        alerts=alerts,
+        silver_snapshot=silver_snapshot,
+    )
 
 
 def _units_shown(sent: Longs, per_record: npt.NDArray[np.int32], arrived_us: Longs) -> npt.NDArray[np.int32]:
@@ -187,39 +190,46 @@ def _accepted(columns: Columns, accepted: Flags) -> dict[str, int]:
 
 
 def raw_rows(judged: Judged, part: Batch) -> pa.Table:
-    """`rows.RAW` of the files in `part`."""
-    taken, headers, first = [], [], 0
-    for each in judged.files:
-        count = each.decoded.headers.num_rows
+    """`rows.RAW` of the items in `part`."""
+    first, tables = 0, []
+    for each in judged.chunks:
+        count = each.headers.num_rows
         units, first = judged.units[first : first + count], first + count
-        if part.start <= each.file.position < part.end:
-            taken.append(each)
-            headers.append(_header_list(each.decoded, units))
-    return pa.Table.from_arrays(
-        [
-            pa.array([part.source] * len(taken)),
-            pa.array([each.file.position for each in taken], pa.int64()),
-            pa.array([each.file.name for each in taken]),
-            pa.array([each.digest for each in taken]),
-            pa.array([each.size_bytes for each in taken], pa.int64()),
-            pa.array([each.arrived_us for each in taken], rows.INSTANT),
-            pa.array([each.decoded.headers.num_rows for each in taken], pa.int32()),
-            pa.concat_arrays(headers),
-        ],
-        schema=rows.RAW,
-    )
+        inside = (each.positions >= part.start) & (each.positions < part.end)
+        table = pa.Table.from_arrays(
+            [
+                pa.array([part.source] * each.items),
+                pa.array(each.positions),
+                pa.array(each.names, pa.string()),
+                pa.array([each.digest] * each.items),
+                pa.array(each.sizes),
+                pa.array(each.arrived_us, rows.INSTANT),
+                pa.array(np.bincount(each.header_item, minlength=each.items).astype(np.int32)),
+                _header_lists(each, units),
+            ],
+            schema=rows.RAW,
+        )
+        tables.append(table if inside.all() else table.filter(pa.array(inside)))
+    return pa.concat_tables(tables)
 
 
-def _header_list(decoded: Decoded, units: Sequence[str]) -> pa.ListArray:
-    lost = len(decoded.faults)
+def _header_lists(chunk: Chunk, units: Sequence[str]) -> pa.ListArray:
+    """Per item its records, and behind them one of device ``unknown`` that counts what could not be decoded."""
     names = ("device_id", "firmware", "sequence", "produced_at", "readings")
-    plain = {name: decoded.headers[name].combine_chunks().cast(rows.HEADER.field(name).type) for name in names}
+    plain = {name: chunk.headers[name].combine_chunks().cast(rows.HEADER.field(name).type) for name in names}
     plain["event_time_unit"] = pa.array(units, pa.string())
     found = pa.StructArray.from_arrays([plain[field.name] for field in rows.HEADER], fields=list(rows.HEADER))
+    item = chunk.header_item
+    lost = Counter(number for number, _ in chunk.faults)
     if lost:
         unknown = {"device_id": UNKNOWN_DEVICE, "firmware": "", "sequence": 0, "produced_at": 0, "event_time_unit": ""}
-        found = pa.concat_arrays([found, pa.array([{**unknown, "readings": lost}], rows.HEADER)])
-    return pa.ListArray.from_arrays(pa.array([0, len(found)], pa.int32()), found, type=rows.RAW.field("headers").type)
+        more = pa.array([{**unknown, "readings": count} for count in lost.values()], rows.HEADER)
+        item = np.concatenate([item, np.array(list(lost), np.int64)])
+        order = np.argsort(item, kind="stable")
+        found, item = pa.concat_arrays([found, more]).take(pa.array(order)), item[order]
+    ends = np.cumsum(np.bincount(item, minlength=chunk.items))
+    offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, found, type=rows.RAW.field("headers").type)
 
 
 def silver_rows(judged: Judged, part: Batch, accepted: Flags) -> pa.Table:
@@ -230,17 +240,28 @@ def silver_rows(judged: Judged, part: Batch, accepted: Flags) -> pa.Table:
 
 def quarantine_rows(judged: Judged, part: Batch) -> pa.Table:
     """`rows.QUARANTINE` of the refused readings and of what could not be decoded in `part`."""
+    lost = [
+        fault_row(part.source, each, item, fault)
+        for each in judged.chunks
+        for item, fault in each.faults
+        if part.start <= each.positions[item] < part.end
+    ]
+    return pa.concat_tables([refused_rows(judged, part), pa.Table.from_pylist(lost, rows.QUARANTINE)])
+
+
+def refused_rows(judged: Judged, part: Batch) -> pa.Table:
+    """`rows.QUARANTINE` of the refused readings in `part`."""
     refused = (judged.codes != OK) & _inside(judged.readings, part)
     codes = judged.codes[refused]
-    digests = {each.file.position: number for number, each in enumerate(judged.files)}
-    file_numbers = np.array([digests[each] for each in judged.readings.position[refused].tolist()], np.int32)
+    firsts = np.array([each.positions[0] for each in judged.chunks], np.int64)
+    chunk_numbers = np.searchsorted(firsts, judged.readings.position[refused], side="right").astype(np.int32) - 1
     sent = pa.array(judged.readings.sent[refused]).cast(pa.string())
     detail = pc.if_else(pa.array(codes == EVENT_TIME), pc.binary_join_element_wise("sent as ", sent, ""), None)
     extra = {
         "code": pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(CODES)),
         "detail": detail,
         "raw_digest": pa.DictionaryArray.from_arrays(
-            pa.array(file_numbers), pa.array([each.digest for each in judged.files])
+            pa.array(chunk_numbers), pa.array([each.digest for each in judged.chunks])
         ),
     }
     readings = select_readings(judged.readings, part.source, refused, rows.QUARANTINE, extra)
@@ -249,25 +270,19 @@ def quarantine_rows(judged: Judged, part: Batch) -> pa.Table:
     if no_instant.any():
         shown = pa.array(instants, mask=no_instant).cast(rows.INSTANT)
         readings = readings.set_column(readings.schema.get_field_index("event_time"), "event_time", shown)
-    lost = [
-        fault_row(part.source, each, fault)
-        for each in judged.files
-        if part.start <= each.file.position < part.end
-        for fault in each.decoded.faults
-    ]
-    return pa.concat_tables([readings.cast(rows.QUARANTINE), pa.Table.from_pylist(lost, rows.QUARANTINE)])
+    return readings.cast(rows.QUARANTINE)
 
 
-def fault_row(source: str, taken: TakenFile, fault: Fault) -> dict[str, object]:
+def fault_row(source: str, chunk: Chunk, item: int, fault: Fault) -> dict[str, object]:
     return {
         "device_id": UNKNOWN_DEVICE,
-        "arrived_at": from_us(taken.arrived_us),
+        "arrived_at": from_us(int(chunk.arrived_us[item])),
         "source": source,
-        "position": taken.file.position,
+        "position": int(chunk.positions[item]),
         "record": fault.record,
         "code": fault.code,
         "detail": fault.detail,
-        "raw_digest": taken.digest,
+        "raw_digest": chunk.digest,
     }
 
 
@@ -296,17 +311,17 @@ def counts_by_code(judged: Judged) -> Counter[str]:
     """Refused readings and faults of the batch by reason code."""
     counts = np.bincount(judged.codes, minlength=len(CODES)).tolist()
     found = Counter({code: count for code, count in zip(CODES, counts, strict=True) if code and count})
-    found.update(fault.code for each in judged.files for fault in each.decoded.faults)
+    found.update(fault.code for each in judged.chunks for _, fault in each.faults)
     return found
 
 
-def describe(batch: Batch, declared: Declared, first_us: int, last_us: int) -> dict[str, object]:
-    """The facts of a commit that do not depend on the table."""
+def describe(judged: Judged) -> dict[str, object]:
+    """What a commit's document says about a batch."""
+    arrived = np.concatenate([each.arrived_us for each in judged.chunks])
     return {
-        "source": batch.source,
-        "start": batch.start,
-        "end": batch.end,
-        "measures": declared.measures.digest,
-        "arrived_from": rfc3339(from_us(first_us)),
-        "arrived_to": rfc3339(from_us(last_us)),
+        "source": judged.batch.source,
+        "start": judged.batch.start,
+        "end": judged.batch.end,
+        "arrived_from": rfc3339(from_us(int(arrived.min()))),
+        "arrived_to": rfc3339(from_us(int(arrived.max()))),
     }

@@ -48,3 +48,26 @@ REASON_UNKNOWN = declare(
     action="See the codes in the reference, or list those in use with appliance quarantine list.",
     exit_code=2,
 )
+CONTRACT_MISSING = declare(
+    "APL-INGEST-008",
+    "A table has no contract",
+    meaning="A stage takes only tables that a contract under declarations/contracts/ describes; a gate that looks at "
+    "nothing must not look open.",
+    action="Declare the contract; appliance table contracts lists those that are there.",
+    exit_code=2,
+)
+NO_SUCH_LETTER = declare(
+    "APL-INGEST-009",
+    "No such dead letter",
+    meaning="Nothing at this source and position failed to decode, or the position was never taken.",
+    action="See the letters: appliance quarantine letters --all.",
+    exit_code=2,
+)
+ANSWER_REFUSED = declare(
+    "APL-INGEST-010",
+    "The mended copy was not sent",
+    meaning="It is not one or more reading batches that decode, or a file would be overwritten. Nothing was changed.",
+    action="Mend what the message names. A copy is an Avro container file as the spool takes it, or one reading batch "
+    "as JSON on each line; appliance schema show prints the fields.",
+    exit_code=2,
+)

@@ -14,13 +14,11 @@ Not here: what the values mean (`ingestion.rules`), and keeping the raw bytes (`
 from __future__ import annotations
 
 import datetime as dt
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import fastavro.schema
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -177,22 +175,16 @@ def _header(data: bytes, limits: Limits) -> tuple[dict[str, bytes], int]:
 
 def _check_metadata(metadata: dict[str, bytes]) -> str:
     """Gives the codec."""
-    text = metadata.get("avro.schema", b"")
-    if text != reading.SCHEMA_JSON.encode() and _canonical_form(text) != _canonical_form(reading.SCHEMA_JSON.encode()):
+    try:
+        ours = reading.is_reading_batch(metadata.get("avro.schema", b""))
+    except ValueError as error:
+        raise _RefusedError(SCHEMA, f"the writer's schema is not one: {error}") from error
+    if not ours:
         raise _RefusedError(SCHEMA, "the writer's schema is not that of a reading batch")
     codec = metadata.get("avro.codec", b"null").decode("ascii", "replace")
     if codec not in ("null", "deflate"):
         raise _RefusedError(DECODE, f"codec {codec!r}, expected null or deflate")
     return codec
-
-
-def _canonical_form(text: bytes) -> str:
-    try:
-        return str(fastavro.schema.to_parsing_canonical_form(fastavro.schema.parse_schema(json.loads(text))))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _RefusedError(SCHEMA, f"the writer's schema is not one: {type(error).__name__}") from error
-    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
-        raise _RefusedError(SCHEMA, "the writer's schema is not one") from error
 
 
 def _stamp(text: bytes | None) -> dt.datetime | None:

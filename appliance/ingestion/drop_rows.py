@@ -2,7 +2,8 @@
 
 Rules
 1. The file's bytes must be text in the declared encoding, whole; one byte that is not refuses the file.
-2. A declared column that the file lacks refuses the file; columns that are not declared are ignored.
+2. A declared column that the file lacks refuses the file; columns that are not declared are ignored. A file of JSON
+   lines has no columns of its own: what a line lacks is missing there (`json_lines`).
 3. A line with another number of fields than the header, a value of another type, a missing required value, a time
    after arrival, or a value out of bounds refuses the line, with the first reason that applies. Its text is kept.
 """
@@ -10,7 +11,9 @@ Rules
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +23,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from appliance.ingestion.json_lines import BadLine, Lines
 from appliance.ingestion.mapping import Column, Mapping
 from appliance.ingestion.rows import INSTANT
 from appliance.ingestion.rules import AHEAD_US
+from appliance.ingestion.sensitive.others import other_values
 
 MAX_ROWS = 20_000_000  # of one dropped file
 MODEST_BYTES = 32 * 1024 * 1024  # unpacked Parquet up to here is read whatever its expansion
@@ -39,47 +44,112 @@ _FORMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A refused line (None: the whole file), why, and its text as far as it is kept."""
+    """A refused line (None: the whole file), why, and its text as far as it is kept.
+
+    Attributes:
+        detail: says nothing that the file says.
+        quoted: what more there is to say, in words of the file.
+    """
 
     line: int | None
     code: str
     detail: str
     text: str
+    quoted: str = ""
+
+    @property
+    def full_detail(self) -> str:
+        return f"{self.detail}; {self.quoted}" if self.quoted else self.detail
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropRows:
-    """`table`: accepted rows, columns of the mapping's schema but source and position. `lines`: lines of data."""
+    """What a file holds.
+
+    Attributes:
+        table: accepted rows, columns of the mapping's `read_schema` but source and position.
+        lines: lines of data.
+        read: declared columns of all lines that have fields, by their names in the file, and ``line``.
+        ignored: columns that the mapping does not declare, at least a sample of them; None where they could not be
+            looked at, as those of a file that is refused as a whole.
+    """
 
     table: pa.Table
     refusals: tuple[Refusal, ...]
     lines: int
+    read: pa.Table = field(default_factory=lambda: pa.table({}))
+    ignored: MappingOf[str, pa.ChunkedArray] | None = None
 
 
 class _FileRefused(Exception):  # noqa: N818 - carries the verdict on a whole file to `read`
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, quoted: str = "") -> None:
         super().__init__(detail)
-        self.refusal = Refusal(line=None, code=code, detail=detail, text="")
+        self.refusal = Refusal(line=None, code=code, detail=detail, text="", quoted=quoted)
 
 
 def read(data: bytes, mapping: Mapping, arrived_us: int, *, max_expansion: int) -> DropRows:
     """Rows and refusals of a file. Raises nothing: what is wrong is in `refusals`."""
     try:
+        if mapping.format == "jsonl":
+            return _json_lines(data, mapping, arrived_us)
+        ragged: list[Refusal] = []
         if mapping.format == "csv":
             raw, ragged = _csv(data, mapping)
+            others = _others(raw.column_names, mapping)
+            ignored: MappingOf[str, pa.ChunkedArray] | None = {raw.column_names[at]: raw.column(at) for at in others}
         else:
-            raw, ragged = _parquet(data, mapping, max_expansion * len(data)), []
+            raw, ignored = _parquet(data, mapping, max_expansion * len(data))
     except _FileRefused as error:
         return DropRows(table=pa.table({}), refusals=(error.refusal,), lines=0)
-    return _judge(raw, ragged, mapping, arrived_us)
+    return replace(_judge(raw, ragged, mapping, arrived_us, lambda bad: _joined(bad, mapping)), ignored=ignored)
+
+
+def _others(names: list[str], mapping: Mapping) -> list[int]:
+    """Places of the columns that the mapping does not declare."""
+    wanted = {*_wanted(mapping), "line"}
+    return [at for at, name in enumerate(names) if name not in wanted]
+
+
+def _json_lines(data: bytes, mapping: Mapping, arrived_us: int) -> DropRows:
+    _decoded(data, mapping)
+    if data.count(b"\n") >= MAX_ROWS:
+        raise _FileRefused("SIZE", f"it has more than {MAX_ROWS} lines")
+    lines = Lines(data.removeprefix("\ufeff".encode()), [_time(mapping), *mapping.column])
+    refused = [_bad_line(each) for each in lines.bad]
+
+    def texts(bad: pa.Table) -> list[str]:
+        return [lines.text(line)[:MAX_LINE_CHARACTERS] for line in bad["line"].to_pylist()]
+
+    declared = frozenset(_wanted(mapping))
+    return replace(_judge(lines.table, refused, mapping, arrived_us, texts), ignored=other_values(data, declared))
+
+
+def _bad_line(bad: BadLine) -> Refusal:
+    # A name that stands twice is the one thing of a line that its reason repeats.
+    twice = bad.code == "COLUMNS"
+    return Refusal(
+        line=bad.line,
+        code=bad.code,
+        detail="a name stands twice" if twice else bad.detail,
+        text=bad.text[:MAX_LINE_CHARACTERS],
+        quoted=bad.detail if twice else "",
+    )
+
+
+def _decoded(data: bytes, mapping: Mapping) -> str:
+    try:
+        return data.decode(mapping.encoding)
+    except UnicodeDecodeError as error:
+        raise _FileRefused("ENCODING", f"byte {error.start} is not {mapping.encoding}: {error.reason}") from error
+
+
+def _time(mapping: Mapping) -> Column:
+    return Column(origin=mapping.time.column, name="event_time", type="timestamp")
 
 
 def _csv(data: bytes, mapping: Mapping) -> tuple[pa.Table, list[Refusal]]:
     """All columns as text plus ``line``; lines with another number of fields apart."""
-    try:
-        text = data.decode(mapping.encoding)
-    except UnicodeDecodeError as error:
-        raise _FileRefused("ENCODING", f"byte {error.start} is not {mapping.encoding}: {error.reason}") from error
+    text = _decoded(data, mapping)
     ragged: list[Refusal] = []
 
     def keep(row: Any) -> str:
@@ -102,24 +172,34 @@ def _csv(data: bytes, mapping: Mapping) -> tuple[pa.Table, list[Refusal]]:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise _FileRefused("DECODE", f"not CSV: {str(error).splitlines()[0]}") from error
+        raise _FileRefused("DECODE", "not CSV", str(error).splitlines()[0]) from error
     gone = {refusal.line for refusal in ragged}
     lines = [line for line in range(1, table.num_rows + len(ragged) + 1) if line not in gone]
     return table.append_column("line", pa.array(lines[: table.num_rows], pa.int64())), ragged
 
 
-def _parquet(data: bytes, mapping: Mapping, max_bytes: int) -> pa.Table:
+def _parquet(data: bytes, mapping: Mapping, max_bytes: int) -> tuple[pa.Table, MappingOf[str, pa.ChunkedArray] | None]:
+    """Declared columns and ``line``; and the others, None where one is too large or holds more than plain values."""
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         wanted = _wanted(mapping)
-        size = file.metadata.num_rows * len(wanted) * 8  # at least; run-length coding makes it a few bytes in the file
-        if file.metadata.num_rows > MAX_ROWS or size > max(max_bytes, MODEST_BYTES):
-            raise _FileRefused("SIZE", f"it claims {file.metadata.num_rows} rows, which unpack to {size} bytes")
+        most, rows = max(max_bytes, MODEST_BYTES), file.metadata.num_rows
+        size = rows * len(wanted) * 8  # at least; run-length coding makes it a few bytes in the file
+        if rows > MAX_ROWS or size > most:
+            raise _FileRefused("SIZE", f"it claims {rows} rows, which unpack to {size} bytes")
         _check_columns(file.schema_arrow.names, wanted)
         table = file.read(columns=wanted)
+        others = [field for field in file.schema_arrow if field.name not in wanted]
+        ignored = None
+        if rows * (len(wanted) + len(others)) * 8 <= most and all(_is_plain(each.type) for each in others):
+            ignored = {each.name: file.read(columns=[each.name]).column(0) for each in others}
     except (pa.ArrowException, OSError) as error:
-        raise _FileRefused("DECODE", f"not Parquet: {str(error).splitlines()[0]}") from error
-    return table.append_column("line", pa.array(np.arange(1, table.num_rows + 1)))
+        raise _FileRefused("DECODE", "not Parquet", str(error).splitlines()[0]) from error
+    return table.append_column("line", pa.array(np.arange(1, table.num_rows + 1))), ignored
+
+
+def _is_plain(type: pa.DataType) -> bool:
+    return not (pa.types.is_nested(type) or pa.types.is_binary(type) or pa.types.is_large_binary(type))
 
 
 def _wanted(mapping: Mapping) -> list[str]:
@@ -131,10 +211,17 @@ def _check_columns(found: list[str], wanted: list[str]) -> None:
     doubled = [name for name in wanted if found.count(name) > 1]
     if missing or doubled:
         words = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(doubled)} twice"
-        raise _FileRefused("COLUMNS", f"the file {words}; it has {', '.join(found)[:500]}")
+        raise _FileRefused("COLUMNS", f"the file {words}", f"it has {', '.join(found)[:500]}")
 
 
-def _judge(raw: pa.Table, ragged: list[Refusal], mapping: Mapping, arrived_us: int) -> DropRows:
+def _judge(
+    raw: pa.Table,
+    ragged: list[Refusal],
+    mapping: Mapping,
+    arrived_us: int,
+    texts_of: Callable[[pa.Table], list[str]],
+) -> DropRows:
+    """`raw`: declared columns as text or typed, and ``line``; `texts_of` gives the text of each of its rows."""
     n = raw.num_rows
     codes = np.full(n, "", object)
     details = np.full(n, "", object)
@@ -144,8 +231,7 @@ def _judge(raw: pa.Table, ragged: list[Refusal], mapping: Mapping, arrived_us: i
         codes[first], details[first] = code, detail
 
     given: dict[str, Any] = {name: pa.array([value] * n, pa.string()) for name, value in mapping.constants.items()}
-    time = Column(origin=mapping.time.column, name="event_time", type="timestamp")
-    for column in (time, *mapping.column):
+    for column in (_time(mapping), *mapping.column):
         source = raw[column.origin].combine_chunks()
         values = _typed(source, column, mapping)
         given[column.name] = values
@@ -157,10 +243,12 @@ def _judge(raw: pa.Table, ragged: list[Refusal], mapping: Mapping, arrived_us: i
             refuse(
                 ~_flags(pc.fill_null(pc.is_finite(values), fill_value=True)), "NAN", f"{column.origin} is not finite"
             )
+        # A long beyond 2**53 has no exact double, and a checked conversion would raise; near is enough for a bound.
+        size = values.cast(pa.float64(), safe=False) if column.type == "long" else values
         if column.min is not None:
-            refuse(_flags(pc.less(values, column.min)), "RANGE", f"{column.origin} is below {column.min}")
+            refuse(_flags(pc.less(size, column.min)), "RANGE", f"{column.origin} is below {column.min}")
         if column.max is not None:
-            refuse(_flags(pc.greater(values, column.max)), "RANGE", f"{column.origin} is above {column.max}")
+            refuse(_flags(pc.greater(size, column.max)), "RANGE", f"{column.origin} is above {column.max}")
     if mapping.arrival == "claim":
         given["arrived_at"] = pa.array(np.full(n, arrived_us)).cast(INSTANT)
     else:
@@ -170,27 +258,34 @@ def _judge(raw: pa.Table, ragged: list[Refusal], mapping: Mapping, arrived_us: i
         refuse(_flags(pc.greater(given[name], latest)), "EVENT_TIME", f"{name} is after the file's arrival")
     given["line"] = raw["line"]
     good = codes == ""
-    columns = [name for name in mapping.schema.names if name not in ("source", "position")]
+    columns = [name for name in mapping.read_schema.names if name not in ("source", "position")]
     table = pa.table({name: given[name] for name in columns}).filter(pa.array(good))
-    refusals = [*ragged, *_refusals(raw, good, codes, details, mapping)]
+    refusals = [*ragged, *_refusals(raw, good, codes, details, texts_of)]
     return DropRows(
-        table=table, refusals=tuple(sorted(refusals, key=lambda each: each.line or 0)), lines=n + len(ragged)
+        table=table,
+        refusals=tuple(sorted(refusals, key=lambda each: each.line or 0)),
+        lines=n + len(ragged),
+        read=raw.select([*dict.fromkeys(_wanted(mapping)), "line"]),
     )
 
 
-def _refusals(raw: pa.Table, good: Any, codes: Any, details: Any, mapping: Mapping) -> list[Refusal]:
+def _refusals(
+    raw: pa.Table, good: Any, codes: Any, details: Any, texts_of: Callable[[pa.Table], list[str]]
+) -> list[Refusal]:
     bad = raw.filter(pa.array(~good))
-    texts = zip(*(bad[name].cast(pa.string()).to_pylist() for name in bad.column_names if name != "line"), strict=True)
     return [
-        Refusal(line=line, code=code, detail=detail, text=_text(text, mapping))
+        Refusal(line=line, code=code, detail=detail, text=text)
         for line, code, detail, text in zip(
-            bad["line"].to_pylist(), codes[~good].tolist(), details[~good].tolist(), texts, strict=True
+            bad["line"].to_pylist(), codes[~good].tolist(), details[~good].tolist(), texts_of(bad), strict=True
         )
     ]
 
 
-def _text(values: tuple[str | None, ...], mapping: Mapping) -> str:
-    return mapping.delimiter.join(value or "" for value in values)[:MAX_LINE_CHARACTERS]
+def _joined(bad: pa.Table, mapping: Mapping) -> list[str]:
+    """Lines as the file has them, but for quotes."""
+    columns = (bad.column(at) for at, name in enumerate(bad.column_names) if name != "line")
+    texts = zip(*(each.cast(pa.string()).to_pylist() for each in columns), strict=True)
+    return [mapping.delimiter.join(value or "" for value in values)[:MAX_LINE_CHARACTERS] for values in texts]
 
 
 def _flags(mask: Any) -> npt.NDArray[np.bool_]:

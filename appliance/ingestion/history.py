@@ -108,15 +108,24 @@ class ReadingHistory:
         self._keys = KeySet(2)
         self._span: tuple[int, int] | None = None
         self._snapshot = snapshot_id
+        self._open = False  # readings were asked about that are not committed
 
     def repeated(
-        self, device: Words, measure: Words, event_times: Longs, accepted: Flags, snapshot_id: int | None
+        self,
+        device: Words,
+        measure: Words,
+        event_times: Longs,
+        accepted: Flags,
+        snapshot_id: int | None,
+        *,
+        goes_on: bool = False,
     ) -> Flags:
         """Which accepted readings came before: in silver at `snapshot_id`, or earlier in this batch.
 
-        The accepted ones count as taken from now on; call `committed` when they are, or they are forgotten.
+        The accepted ones count as taken from now on; call `committed` when they are, or they are forgotten. With
+        `goes_on` they belong to the same commit as those of the question before, at the same snapshot.
         """
-        if self._snapshot != snapshot_id or self._keys.size > MAX_READINGS:
+        if not goes_on and (self._open or self._snapshot != snapshot_id or self._keys.size > MAX_READINGS):
             self._forget(snapshot_id)
         if accepted.any():
             times = event_times[accepted]
@@ -126,12 +135,13 @@ class ReadingHistory:
         more = np.full(len(self._series) - self._newest.size, np.iinfo(np.int64).min, np.int64)
         self._newest = np.concatenate([self._newest, more])
         self.behind += int(_count_behind(series, event_times, accepted & ~repeated, self._newest))
-        self._snapshot = None  # until committed() says what it is
+        self._open = True
         return repeated
 
     def committed(self, snapshot_id: int) -> None:
-        """The readings of the last question are now in silver, as this snapshot, and nothing else came in."""
+        """The readings asked about are now in silver, as this snapshot, and nothing else came in."""
         self._snapshot = snapshot_id
+        self._open = False
 
     def _cover(self, low: int, high: int) -> None:
         first, last = self._span if self._span is not None else (low, low - 1)

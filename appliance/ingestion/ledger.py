@@ -6,11 +6,14 @@ of files that raw has taken and another table not yet; after a finished run ther
 has copied to silver but not yet taken from quarantine counts once. Anything else is an imbalance, and an alarm.
 
 The hour of arrival is that of the file, also for readings that a later reparse let in.
+
+Workers may commit while it is counted: each table is read at one snapshot, silver's being the oldest of the three, so
+that whatever is in silver has come in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +23,7 @@ import pyarrow.compute as pc
 from appliance.ingestion import rows
 from appliance.ingestion.positions import PROPERTY, Positions
 from appliance.storage import names
-from appliance.storage.tables import Lake
+from appliance.storage.tables import Head, Lake
 
 REPARSE = "appliance.reparse"  # snapshot property: the newest reparse that this table has a commit of
 IDENTITY = ("source", "position", "record", "index")
@@ -72,10 +75,12 @@ def balance(lake: Lake) -> Ledger:
     """Count anew from the three tables. An empty lake balances."""
     if not {names.RAW, names.QUARANTINE, names.READINGS} <= set(lake.tables()):
         return Ledger(lines=())
-    files = lake.scan(names.RAW, columns=("source", "position", "arrived_at", "headers"))
-    taken = [Positions.parse(lake.head(name).properties.get(PROPERTY)) for name in (names.QUARANTINE, names.READINGS)]
+    heads = _heads(lake)
+    files = _scan(lake, heads, names.RAW, ("source", "position", "arrived_at", "headers"))
+    taken = [Positions.parse(heads[name].properties.get(PROPERTY)) for name in (names.QUARANTINE, names.READINGS)]
+    stands = {source: min(table.of(source) for table in taken) for source in pc.unique(files["source"]).to_pylist()}
     complete = [
-        position < min(table.of(source) for table in taken)
+        position < stands[source]
         for source, position in zip(files["source"].to_pylist(), files["position"].to_pylist(), strict=True)
     ]
     place = pa.table(
@@ -87,8 +92,9 @@ def balance(lake: Lake) -> Ledger:
         }
     )
     came_in = _sum(_from_headers(files), place, "came_in")
-    accepted = _sum(_by_file(lake.scan(names.READINGS, columns=("source", "position", "device_id"))), place, "accepted")
-    quarantined = _sum(_by_file(_quarantined(lake)), place, "quarantined")
+    silver = _scan(lake, heads, names.READINGS, ("source", "position", "device_id"))
+    accepted = _sum(_by_file(silver), place, "accepted")
+    quarantined = _sum(_by_file(_quarantined(lake, heads)), place, "quarantined")
     keys = ["device_id", "hour", "complete"]
     joined = came_in.join(accepted, keys, join_type="full outer").join(quarantined, keys, join_type="full outer")
     lines: dict[tuple[str, str], Line] = {}
@@ -135,17 +141,35 @@ def _sum(counts: pa.Table, place: pa.Table, name: str) -> pa.Table:
     return grouped.rename_columns(["device_id", "hour", "complete", name])
 
 
-def _quarantined(lake: Lake) -> pa.Table:
+def _heads(lake: Lake) -> Mapping[str, Head]:
+    """Heads of the three tables, at which whatever silver has taken the others have too."""
+    while True:
+        heads = {name: lake.head(name) for name in (names.READINGS, names.QUARANTINE, names.RAW)}
+        if lake.head(names.READINGS) == heads[names.READINGS]:
+            return heads
+
+
+def _scan(
+    lake: Lake, heads: Mapping[str, Head], name: str, columns: Sequence[str], where: str | None = None
+) -> pa.Table:
+    if heads[name].snapshot_id is None:
+        return lake.schema(name).empty_table().select(list(columns))
+    return lake.scan(name, columns=columns, where=where, snapshot_id=heads[name].snapshot_id)
+
+
+def _quarantined(lake: Lake, heads: Mapping[str, Head]) -> pa.Table:
     """Rows in quarantine that are not in silver too."""
-    found = lake.scan(names.QUARANTINE, columns=(*IDENTITY, "device_id"))
-    silver = lake.head(names.READINGS).properties.get(REPARSE)
-    if silver == lake.head(names.QUARANTINE).properties.get(REPARSE) or not found.num_rows:
+    found = _scan(lake, heads, names.QUARANTINE, (*IDENTITY, "device_id"))
+    silver = heads[names.READINGS].properties.get(REPARSE)
+    if silver == heads[names.QUARANTINE].properties.get(REPARSE) or not found.num_rows:
         return found
     # A reparse is between its two commits: take out what silver has already.
     positions = found["position"].to_numpy()
-    there = lake.scan(
+    there = _scan(
+        lake,
+        heads,
         names.READINGS,
-        columns=IDENTITY,
-        where=f"position >= {int(np.min(positions))} and position <= {int(np.max(positions))}",
+        IDENTITY,
+        f"position >= {int(np.min(positions))} and position <= {int(np.max(positions))}",
     )
     return found.join(there, list(IDENTITY), join_type="left anti")

@@ -4,7 +4,8 @@ Reparse in two commits (docs/explanation/commit_protocol.md): readings that pass
 quarantine. Rules
 1. Only readings of the reasons in `FIXABLE` are tried: those that a decoder or a declaration can be the cause of.
    The first by position still wins, so duplicates stay.
-2. Only files that every table has taken are touched, and the spool is held, so that no ingest run works meanwhile.
+2. Only items that every table has taken are touched. The spool is held, so that one reparse works at a time; workers
+   on topics may commit meanwhile, and who loses the race for a table judges again.
 3. Killed between the two commits, the next reparse finds the readings in silver, adds none, and finishes the removal.
 4. ``arrived_at`` of what comes in is the time of the reparse: nobody could know it before.
 5. What does not pass stays as it is, with its reason.
@@ -13,8 +14,9 @@ quarantine. Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +27,23 @@ import pyarrow.compute as pc
 from appliance.base.clock import from_us, rfc3339, to_us
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
-from appliance.config.model import IngestSection
 from appliance.ingestion import codes, declarations, rows
-from appliance.ingestion.batch import Readings, TakenFile, select_readings, side_by_side
-from appliance.ingestion.decode import Limits, decode
+from appliance.ingestion.batch import Readings, select_readings, side_by_side
+from appliance.ingestion.chunk import Chunk
+from appliance.ingestion.commit import RACES, Landing
+from appliance.ingestion.decode import Limits
 from appliance.ingestion.history import Flags, ReadingHistory
 from appliance.ingestion.ledger import REPARSE
-from appliance.ingestion.positions import PROPERTY, Positions
+from appliance.ingestion.raw_object import chunks_of
 from appliance.ingestion.reasons import BY_CODE
 from appliance.ingestion.rules import OK, Rulebook, classify
 from appliance.ingestion.seen import KeySet
 from appliance.ingestion.sink import Sink
-from appliance.ingestion.spool import ClaimedFile
 from appliance.storage import names
-from appliance.storage.objects import FolderStore
-from appliance.storage.tables import LINEAGE, Lake
+from appliance.storage.tables import LINEAGE, CommitLost, Lake
 
 FIXABLE = ("EVENT_TIME", "MEASURE", "UNIT", "RANGE", "QUALITY", "STUCK")
-FILES_PER_COMMIT = 64  # of quarantined readings; bounds memory and the length of the filter
+FILES_PER_COMMIT = 64  # items with quarantined readings, and what else lies in their raw objects; bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,19 +95,12 @@ def summarize(lake: Lake) -> tuple[Group, ...]:
 
 
 class Quarantine:
-    def __init__(
-        self,
-        *,
-        lake: Lake,
-        objects: FolderStore,
-        sink: Sink,
-        declarations_folder: Path,
-        settings: IngestSection,
-    ) -> None:
-        self._lake = lake
-        self._objects = objects
+    def __init__(self, *, landing: Landing, sink: Sink, declarations_folder: Path) -> None:
+        self._lake = landing.lake
+        self._landing = landing
         self._sink = sink
         self._declarations_folder = declarations_folder
+        settings = landing.settings
         self._limits = Limits(max_file_bytes=settings.max_file_bytes, max_expansion=settings.max_expansion)
 
     def summary(self) -> tuple[Group, ...]:
@@ -145,52 +139,50 @@ class Quarantine:
             progress.begin("reparse files", len(waiting))
             history = ReadingHistory(self._lake)
             report = ReparseReport()
-            for first in range(0, len(waiting), FILES_PER_COMMIT):
-                some = waiting[first : first + FILES_PER_COMMIT]
-                report = self._some(some, declared, history, now_us, report)
+            for some in _portions(waiting):
+                report = self._retried(some, declared, history, now_us, report)
                 progress.advance(len(some))
             return report
 
     def _waiting(self) -> list[dict[str, Any]]:
-        """Files with readings to try, by source and position: source, position, raw_digest."""
+        """Items with readings to try, by source, raw object and position: source, position, raw_digest."""
         reasons = ", ".join(f"'{code}'" for code in FIXABLE)
         found = self._lake.scan(
             names.QUARANTINE, columns=("source", "position", "raw_digest"), where=f"code in ({reasons}) and index >= 0"
         )
-        silver = Positions.parse(self._lake.head(names.READINGS).properties.get(PROPERTY))
-        files = found.group_by(["source", "position", "raw_digest"]).aggregate([]).to_pylist()
-        done = (each for each in files if each["position"] < silver.of(each["source"]))
+        silver = self._landing.positions(names.READINGS)
+        items = found.group_by(["source", "position", "raw_digest"]).aggregate([]).to_pylist()
+        done = (each for each in items if each["position"] < silver.of(each["source"]))
         return sorted(done, key=lambda each: (each["source"], each["position"]))
+
+    def _retried(
+        self,
+        items: Sequence[dict[str, Any]],
+        declared: declarations.Declared,
+        history: ReadingHistory,
+        now_us: int,
+        report: ReparseReport,
+    ) -> ReparseReport:
+        for _ in range(RACES):
+            try:
+                return self._some(items, declared, history, now_us, report)
+            except CommitLost:
+                continue
+        raise CommitLost(codes.STALE_BATCH, f"reparse: lost {RACES} races in a row")
 
     def _some(
         self,
-        files: Sequence[dict[str, Any]],
+        items: Sequence[dict[str, Any]],
         declared: declarations.Declared,
         history: ReadingHistory,
         now_us: int,
         report: ReparseReport,
     ) -> ReparseReport:
-        by_source: dict[str, list[dict[str, Any]]] = {}
-        for each in files:
-            by_source.setdefault(each["source"], []).append(each)
-        for source, mine in by_source.items():
-            report = self._of_source(source, mine, declared, history, now_us, report)
-        return report
-
-    def _of_source(
-        self,
-        source: str,
-        files: Sequence[dict[str, Any]],
-        declared: declarations.Declared,
-        history: ReadingHistory,
-        now_us: int,
-        report: ReparseReport,
-    ) -> ReparseReport:
-        positions = ", ".join(str(each["position"]) for each in files)
-        where = f"source = '{source}' and position in ({positions})"
+        source, first, last = items[0]["source"], items[0]["position"], items[-1]["position"]
+        where = f"source = '{source}' and position >= {first} and position <= {last}"
         reasons = ", ".join(f"'{code}'" for code in FIXABLE)
         refused = self._lake.scan(names.QUARANTINE, where=f"{where} and code in ({reasons}) and index >= 0")
-        readings = side_by_side([self._again(each) for each in files], declared.decoders.event_time_units())
+        readings = side_by_side(list(self._again(items)), declared.decoders.event_time_units())
         identities = _identities(readings)
         tried = _among(identities, refused)
         judged = self._judge(readings, declared, refused)
@@ -202,7 +194,7 @@ class Quarantine:
         again = history.repeated(columns.device, columns.measure, columns.event_time, new, head.snapshot_id)
         new &= ~again
         leaves = new | (tried & inside)
-        token = f"{now_us}:{files[0]['position']}:{files[-1]['position']}"
+        token = f"{now_us}:{first}:{last}"
         facts = {
             "source": source,
             "reparse": token,
@@ -236,7 +228,7 @@ class Quarantine:
         return ReparseReport(
             tried=report.tried + int(tried.sum()),
             accepted=report.accepted + int(new.sum()),
-            files=report.files + len(files),
+            files=report.files + len(items),
             by_firmware=dict(Counter(report.by_firmware) + firmware),
             commits=report.commits + commits,
         )
@@ -265,16 +257,10 @@ class Quarantine:
             remove=where,
         )
 
-    def _again(self, file: Mapping[str, Any]) -> TakenFile:
-        data = self._objects.read(file["raw_digest"])
-        claimed = ClaimedFile(position=file["position"], path=Path(), name="", claimed_us=0)
-        return TakenFile(
-            file=claimed,
-            digest=file["raw_digest"],
-            size_bytes=len(data),
-            arrived_us=0,
-            decoded=decode(data, self._limits),
-        )
+    def _again(self, items: Sequence[Mapping[str, Any]]) -> Iterator[Chunk]:
+        for digest, some in groupby(items, key=lambda each: str(each["raw_digest"])):
+            data = self._landing.objects.read(digest)
+            yield from chunks_of(data, self._limits, digest=digest, positions=[each["position"] for each in some])
 
     def _judge(self, readings: Readings, declared: declarations.Declared, refused: pa.Table) -> Any:
         """Reasons by the rules of now, with the time of arrival that the file had."""
@@ -291,6 +277,18 @@ class Quarantine:
             arrived_us=arrived_of[place] if len(place) else readings.arrived_us,
             repeated=np.zeros(len(place), np.bool_),
         )
+
+
+def _portions(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Items of one source each, whole raw objects, `FILES_PER_COMMIT` items or a few more."""
+    portion: list[dict[str, Any]] = []
+    for (source, _), some in groupby(items, key=lambda each: (each["source"], each["raw_digest"])):
+        if portion and (portion[0]["source"] != source or len(portion) >= FILES_PER_COMMIT):
+            yield portion
+            portion = []
+        portion += some
+    if portion:
+        yield portion
 
 
 _IDENTITY = ("position", "record", "index")

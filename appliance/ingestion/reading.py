@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import fastavro.schema
 import pyarrow as pa
 
 SCHEMA: dict[str, Any] = {
@@ -82,3 +83,21 @@ HEADERS = pa.schema(
     ]
 )
 """One row per decoded record; its readings are rows ``first_row`` to ``first_row + readings``."""
+
+
+def is_reading_batch(text: bytes | str) -> bool:
+    """Whether a writer's schema is `SCHEMA`, by canonical form.
+
+    Raises:
+        ValueError: it is no Avro schema.
+    """
+    return text in (SCHEMA_JSON, SCHEMA_JSON.encode()) or _canonical_form(text) == _canonical_form(SCHEMA_JSON)
+
+
+def _canonical_form(text: bytes | str) -> str:
+    try:
+        return str(fastavro.schema.to_parsing_canonical_form(fastavro.schema.parse_schema(json.loads(text))))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(type(error).__name__) from error
+    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+        raise ValueError("not Avro") from error

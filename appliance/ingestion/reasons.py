@@ -101,6 +101,17 @@ REASONS: tuple[Reason, ...] = (
         title="Other columns",
         meaning="Drops only: the file lacks a declared column, or a line has another number of fields than the header.",
     ),
+    Reason(
+        code="SENSITIVE",
+        title="Sensitive and not declared",
+        meaning="Drops only: a column holds what looks like sensitive data, and the mapping does not say what it is. "
+        "The whole file waits, sealed, and is taken by itself when the mapping says so.",
+    ),
+    Reason(
+        code="ERASED",
+        title="Of an erased subject",
+        meaning="Drops only: the line is about a subject whose data key was destroyed. Nothing of it is kept.",
+    ),
 )
 
 BY_CODE = {reason.code: reason for reason in REASONS}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.ingestion.commit import TABLES
 from appliance.ingestion.drop import Drops
 from appliance.ingestion.positions import PROPERTY, Positions, restart_point
-from appliance.ingestion.sink import TABLES, Sink
+from appliance.ingestion.sink import Sink
 from appliance.ingestion.spool import Spool
 from appliance.storage import names
 from appliance.storage.tables import Lake

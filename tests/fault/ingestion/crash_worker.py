@@ -18,9 +18,9 @@ from pathlib import Path
 
 from appliance.base.clock import to_us
 from appliance.ingestion import decode
+from tests.fault.crashing import CRASHED, child, crash_at, finish
 from tests.small_site import START, SmallSite, avro, readings, record
 
-WRITES = ("os.rename", "os.link", "os.remove")  # audit events of every step that changes what a restart sees
 FIX = '[[decoder]]\nfirmware = "2.0"\nevent_time_unit = "ms"\n'
 
 
@@ -41,41 +41,11 @@ def files(count):
     return found
 
 
-def child(work):
-    """Fork; the child does `work` and ends without any cleaning up."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def finish(pid):
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def put(folder, contents):
     incoming = folder / "spool" / "readings" / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         (incoming / name).write_bytes(data)
-
-
-def crash_at(number):
-    """End the process before its n-th write, as a power cut would: nothing is flushed, nothing is cleaned up."""
-    left = [number]
-
-    def hook(event, arguments):
-        if event in WRITES:
-            left[0] -= 1
-            if left[0] < 0:
-                os._exit(70)
-
-    sys.addaudithook(hook)
 
 
 def ingest(folder):
@@ -123,7 +93,7 @@ def points(folder, first, step):
         crashed = finish(child(functools.partial(crash_in_ingest, site, number)))
         again = finish(child(functools.partial(ingest_and_reparse, site)))
         same = content(site) == expected
-        print(json.dumps({"write": number, "crashed": crashed == 70, "again": again, "same": same}), flush=True)
+        print(json.dumps({"write": number, "crashed": crashed == CRASHED, "again": again, "same": same}), flush=True)
         shutil.rmtree(site)
         if crashed == 0:
             return

@@ -4,30 +4,19 @@ What is compared are all rows of raw.records, quarantine.readings and silver.rea
 twice, the ledger must balance, and the raw bytes of every file must be in the object store.
 """
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fault.crashing import run_worker
+
 WORKER = Path(__file__).with_name("crash_worker.py")
-ROOT = Path(__file__).parents[3]
-
-
-def run(folder, *arguments):
-    done = subprocess.run(
-        [sys.executable, WORKER, folder, *arguments], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)},
-        capture_output=True, timeout=1200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 1], ids=["even writes", "odd writes"])
 def test_a_crash_before_any_write_changes_nothing_in_the_end(tmp_path, first):
-    lines = run(tmp_path, "points", str(first), "2")
+    lines = run_worker(WORKER, tmp_path, "points", str(first), "2")
     crashes = [line for line in lines if line["crashed"]]
     assert len(crashes) > 25  # a run has many writes; each of them was the last once
     assert [line for line in lines if not line["same"] or line["again"] != 0] == []
@@ -35,7 +24,7 @@ def test_a_crash_before_any_write_changes_nothing_in_the_end(tmp_path, first):
 
 @pytest.mark.slow
 def test_kill_9_at_twenty_random_moments(tmp_path, seed):
-    *kills, end = run(tmp_path, "random", str(seed))
+    *kills, end = run_worker(WORKER, tmp_path, "random", str(seed))
     assert len(kills) == 20
     assert sum(line["died"] for line in kills) >= 10, f"seed {seed}: most runs ended before the kill"
     assert end == {"again": 0, "same": True}, f"seed {seed}"

@@ -143,6 +143,13 @@ def test_a_bad_line_is_kept_with_its_code_and_costs_no_other(tmp_path, line, cod
         assert site.objects.holds(row["raw_digest"])
 
 
+def test_a_bound_holds_for_numbers_beyond_2_53(tmp_path):
+    site = SmallSite(tmp_path)
+    spool = site.declare_drop("plain", PLAIN.replace("FORMAT", "csv") + "max = 100.0\n")
+    (spool.incoming / "a.csv").write_text("t,v,n\n2026-01-01,5,9007199254740993\n2026-01-01,5,7\n")
+    assert site.drops.run().refused == {"RANGE": 1}
+
+
 def parquet(**columns):
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file)
@@ -170,7 +177,7 @@ def test_a_bad_file_is_refused_whole_and_kept(tmp_path, form, data, code):
     assert site.drops.run().refused == {code: 1}
     (row,) = site.rows("quarantine.drops")
     assert (row["line"], row["code"]) == (None, code)
-    assert site.objects.read(row["raw_digest"]) == data
+    assert site.drops.original(row["raw_digest"]) == data
     assert site.rows("silver.plain") == []
     assert site.drops.run().files == 0
 

@@ -87,8 +87,9 @@ def test_the_first_by_position_stands_across_runs(tmp_path):
 
 
 def random_files(rng):
-    """Few devices, times and sequences, so that repetitions are common."""
-    files = []
+    """Few devices, times and sequences, so that repetitions are common; one out of range and one again in any case."""
+    out_of_range = record("tx-9", 1, readings(2, value=999.0))
+    files = [[out_of_range, record("tx-9", 2, readings(2, value=1.0)), record("tx-9", 2, readings(2, value=1.0))]]
     for _ in range(12):
         records = [
             record(

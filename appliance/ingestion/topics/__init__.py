@@ -1,0 +1,1 @@
+"""Kafka as a source: records of a topic into the lake, by the commit protocol."""

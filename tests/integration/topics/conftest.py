@@ -1,0 +1,104 @@
+"""A real broker for all tests of this folder, and small sites whose readings come by its topics."""
+
+import datetime as dt
+import uuid
+
+import kafka
+import pytest
+
+from appliance.deploy.servers import kafka as broker
+from appliance.ingestion import declarations, reading
+from appliance.ingestion.schemas.folder import FolderRegistry
+from appliance.ingestion.topics.connection import Connection
+from appliance.ingestion.topics.producer import ReadingProducer, subject_of
+from appliance.ingestion.topics.worker import TopicWorker
+from tests.integration.servers.running import Servers
+from tests.small_site import SmallSite, batches
+
+ARRIVAL = {"message.timestamp.type": "LogAppendTime"}
+
+
+@pytest.fixture(scope="session")
+def servers():
+    made = Servers()
+    try:
+        made.up("kafka")
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def connection(servers):
+    return connection_of(servers, "admin")
+
+
+@pytest.fixture
+def admin(servers):
+    client = kafka.KafkaAdminClient(**broker.client_settings(servers.place, "admin"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def topic(admin):
+    """A topic of the test's own, of three partitions."""
+    return make_topic(admin)
+
+
+@pytest.fixture
+def site(tmp_path, connection, topic):
+    return TopicSite(tmp_path / "site", connection, topic)
+
+
+def connection_of(servers, role, /, **changes):
+    given = {
+        "servers": (servers.place.address("kafka"),),
+        "user": role,
+        "password_file": servers.place.secret_file(f"kafka-{role}"),
+        "ca_file": servers.place.authority,
+    }
+    return Connection(**{**given, **changes})
+
+
+def make_topic(admin, partitions=3, **configs):
+    name = f"readings-{uuid.uuid4().hex[:8]}"
+    admin.create_topics(
+        {name: {"num_partitions": partitions, "replication_factor": 1, "configs": {**ARRIVAL, **configs}}},
+        wait_for_metadata=True,
+    )
+    return name
+
+
+class TopicSite(SmallSite):
+    """A small site that takes a topic. The broker's clock is real, so the site's is only asked for alerts."""
+
+    def __init__(self, folder, connection, topic, **settings):
+        super().__init__(folder, now=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1), **settings)
+        self.connection, self.topic = connection, topic
+        self.schemas = FolderRegistry(folder / "schemas", levels={})
+        self.schemas.register(subject_of(topic), "AVRO", reading.SCHEMA_JSON)
+
+    def worker(self, **changes):
+        given = {
+            "connection": self.connection,
+            "topic": self.topic,
+            "group": f"sink-{self.topic}",
+            "landing": self.landing,
+            "schemas": self.schemas,
+            "declared": declarations.load(self.declarations),
+            "clock": self.clock,
+            "commit_after_s": 1.0,
+            "standing_folder": self.folder / "topics",
+        }
+        return TopicWorker(**{**given, **changes})
+
+    def take(self, **options):
+        return self.worker().run(until_end=True, **options)
+
+    def send(self, *records):
+        with ReadingProducer(self.connection, self.topic, self.schemas) as producer:
+            return producer.send(batches(records))
+
+    def raw_producer(self, **settings):
+        return kafka.KafkaProducer(**self.connection.settings(), acks="all", **settings)

@@ -1,0 +1,147 @@
+"""`appliance ingest topic` and the broker killed at random moments under load: what was acknowledged is there, once."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from appliance.base.errors import ApplianceError
+from appliance.ingestion import reading
+from appliance.ingestion.topics.producer import ReadingProducer, subject_of
+from tests.integration.product import ENVIRONMENT, Product, command
+from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
+from tests.integration.topics.test_worker import fleet, until
+from tests.small_site import MEASURES, batches
+
+pytestmark = pytest.mark.integration
+
+SINK_KILLS, BROKER_KILLS = 10, 3
+
+
+class Load:
+    """Sends records all the while, and counts those that were acknowledged."""
+
+    def __init__(self, site):
+        self._site = site
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.acknowledged = 0
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(120)
+
+    def _run(self):
+        number = 0
+        while not self._stop.is_set():
+            try:
+                with ReadingProducer(self._site.connection, self._site.topic, self._site.schemas) as producer:
+                    while not self._stop.is_set():
+                        sent = producer.send(batches(fleet(devices=8, each=1, first=number, count=4)))
+                        self.acknowledged += len(sent)
+                        number += 1
+                        self._stop.wait(0.05)
+            except ApplianceError:
+                number += 1  # of these some may have been taken: they are not sent again
+                self._stop.wait(0.5)
+
+
+@pytest.fixture
+def appliance(tmp_path, servers, admin):
+    """A site of the product that takes a topic of its own, and a small site beside it that looks into its tables."""
+    topic = make_topic(admin)
+    product = Product(tmp_path / "site")
+    connection = connection_of(servers, "admin")
+    settings = {
+        "kafka.servers": connection.servers[0],
+        "kafka.topic": topic,
+        "kafka.group": f"sink-{topic}",
+        "kafka.user": "admin",
+        "kafka.password_file": str(connection.password_file),
+        "kafka.ca_file": str(connection.ca_file),
+        "kafka.commit_after": "1s",
+    }
+    words = (word for key, value in settings.items() for word in ("--set", f"{key}={value}"))
+    product.do("site", "init", *words)
+    (product.folder / "declarations" / "measures.toml").write_text(MEASURES)
+    schema = tmp_path / "reading.avsc"
+    schema.write_text(reading.SCHEMA_JSON)
+    product.do("schema", "register", subject_of(topic), schema, role="data-engineer")
+    site = TopicSite(product.folder, connection, topic)
+    return product, site
+
+
+def sink(product):
+    return subprocess.Popen(
+        [*command("ingest", "topic", "--site", product.folder, "--as", "data-engineer", "--json")],
+        cwd=product.folder.parent, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def back(status, pid):
+    """Started again by its supervisor, and ready."""
+    return status["state"] == "running" and status["pid"] != pid
+
+
+def records_of(site):
+    return site.rows("raw.records", ("source", "position")) if "raw.records" in site.lake.tables() else []
+
+
+def test_kills_of_sink_and_broker_lose_and_double_nothing(appliance, servers, seed):
+    product, site = appliance
+    rng = random.Random(seed)
+    with Load(site) as load:
+        until(lambda: load.acknowledged > 50)
+        for _ in range(SINK_KILLS):
+            running = sink(product)
+            time.sleep(rng.uniform(1.5, 6.0))
+            running.kill()
+            running.communicate()
+        running, taken_before = sink(product), len(records_of(site))
+        until(lambda: len(records_of(site)) > taken_before)  # one that never reached its broker ends at once
+        for _ in range(BROKER_KILLS):
+            time.sleep(rng.uniform(1.0, 5.0))
+            pid = servers.status()["kafka"]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: back(servers.status()["kafka"], pid), seconds=120)
+        before = load.acknowledged
+        until(lambda: load.acknowledged > before + 50)
+    until(lambda: len(records_of(site)) >= load.acknowledged, seconds=240)
+    running.send_signal(signal.SIGTERM)
+    out, said = running.communicate(timeout=60)
+    assert running.returncode == 0, f"seed {seed}: {out.decode()[-2000:]} {said.decode()[-2000:]}"
+    product.do("ingest", "topic", "--until-end", role="data-engineer")
+    taken = records_of(site)
+    assert len(taken) == len({(row["source"], row["position"]) for row in taken})
+    assert len(taken) >= load.acknowledged > 300, f"seed {seed}"
+    site.check_nothing_lost_or_doubled()
+    assert product.do("ingest", "ledger")["imbalance"] == 0
+
+
+def test_the_command_tells_what_it_took_and_ends_when_asked(appliance):
+    product, site = appliance
+    site.send(*fleet())
+    printed = product.do("ingest", "topic", "--until-end", role="data-engineer")
+    assert (printed["taken"]["files"], printed["taken"]["accepted"], printed["waiting"]) == (24, 192, {})
+    assert set(printed["lag"].values()) == {0}
+    status = product.do("ingest", "status")["topics"]
+    assert [(each["lag"], each["waits_for"]) for each in status] == [(0, 0)] * 3
+    assert sum(each["taken"] for each in status) == 24
+    metrics = product.do("site", "metrics")["metrics"]
+    assert f'appliance_ingestion_lag_records{{source="{status[0]["source"]}"}} 0.0' in metrics
+    running = sink(product)
+    time.sleep(6)
+    site.send(*fleet(first=4))
+    until(lambda: len(records_of(site)) == 48)
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert product.run("ingest", "topic", "--until-end", role="auditor").code != 0

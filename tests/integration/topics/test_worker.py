@@ -1,0 +1,254 @@
+"""Records of a real topic are in the tables once each, whoever takes them and whatever else lies in the topic."""
+
+import contextlib
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import certifi
+import fastavro
+import kafka
+import pytest
+
+from appliance.base.errors import ApplianceError
+from appliance.ingestion import reading
+from appliance.ingestion.schemas.frame import write_frame
+from appliance.ingestion.topics.producer import values_of
+from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
+from tests.small_site import batches, readings, record
+
+pytestmark = pytest.mark.integration
+
+STRANGER = Path(certifi.where())  # authorities that did not issue the broker's certificate
+
+
+def until(holds, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def limit(seconds):
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        assert time.monotonic() - began < seconds
+
+
+def avro_of(schema, value):
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
+    return out.getvalue()
+
+
+def _partition(topic, partition):
+    return kafka.TopicPartition(topic, partition)
+
+
+def fleet(devices=6, each=4, first=0, count=8):
+    """Records of several devices, `each` of them, with readings of `count` quarters of an hour."""
+    return [
+        record(f"tx-{device}", first + number, readings(count, first=(first + number) * count))
+        for number in range(each)
+        for device in range(devices)
+    ]
+
+
+def test_what_is_sent_is_in_silver_with_its_position(site):
+    acknowledged = site.send(*fleet())
+    report = site.take()
+    assert (report.taken.files, report.taken.readings, report.taken.accepted) == (24, 192, 192)
+    assert set(report.lag.values()) == {0}
+    where = {(row["source"], row["position"]) for row in site.rows("raw.records", ("source", "position"))}
+    assert where == {(f"kafka:{site.topic}:{each.partition}", each.offset) for each in acknowledged}
+    site.check_nothing_lost_or_doubled()
+
+
+def test_a_second_run_takes_only_what_came_after_the_first(site):
+    site.send(*fleet())
+    site.take()
+    before = site.content()
+    assert site.take().taken.files == 0
+    assert site.content() == before
+    site.send(*fleet(first=4))
+    assert site.take().taken.files == 24
+    site.check_nothing_lost_or_doubled()
+
+
+def test_a_record_that_cannot_be_decoded_costs_no_other(site):
+    good, bad = fleet(devices=1, each=3), []
+    with site.raw_producer() as producer:
+        for key, value in values_of(batches(good), 1):
+            producer.send(site.topic, key=key, value=value, partition=0)
+            for noise in (b"", b"\x00\x00", b"{}", value[:-3], value + b"x", None, write_frame(1, b"\xff" * 40)):
+                bad.append(noise)
+                producer.send(site.topic, key=key, value=noise, partition=0)
+    report = site.take()
+    assert report.taken.accepted == 24
+    assert report.taken.refused == {"DECODE": len(bad)}
+    kept = site.rows("quarantine.readings", ("position", "record", "index", "raw_digest"))
+    assert [row["index"] for row in kept] == [None] * len(bad)
+    assert all(site.objects.holds(row["raw_digest"]) for row in kept)
+    site.check_nothing_lost_or_doubled()
+
+
+def test_aborted_transactions_are_not_taken(site):
+    with site.raw_producer(transactional_id=f"tx-{site.topic}") as producer:
+        producer.init_transactions()
+        for number, ends in enumerate((producer.commit_transaction, producer.abort_transaction) * 3):
+            producer.begin_transaction()
+            for key, value in values_of(batches(fleet(devices=2, each=2, first=2 * number)), 1):
+                producer.send(site.topic, key=key, value=value)
+            ends()
+    report = site.take()
+    assert report.taken.files == 12
+    assert site.take().taken.files == 0
+    site.check_nothing_lost_or_doubled()
+
+
+def test_an_unknown_schema_waits_and_is_taken_when_it_is_registered(site):
+    evolved = {
+        **reading.SCHEMA,
+        "fields": [*reading.SCHEMA["fields"], {"name": "site", "type": "string", "default": ""}],
+    }
+    before, after = fleet(devices=1, each=2), fleet(devices=1, each=2, first=4)
+    with site.raw_producer() as producer:
+        for key, value in values_of(batches(before), 1):
+            producer.send(site.topic, key=key, value=value, partition=0)
+        for each in after:
+            producer.send(site.topic, value=write_frame(2, avro_of(evolved, {**each, "site": "north"})), partition=0)
+        for key, value in values_of(batches(fleet(devices=1, each=1, first=9)), 1):
+            producer.send(site.topic, key=key, value=value, partition=1)
+    report = site.take()
+    assert (report.taken.files, report.waiting, report.lag[0]) == (3, {0: 2}, 2)
+    assert "SCHEMA_UNKNOWN" in {alert.code for alert in site.alerts.all()}
+    assert site.schemas.register("other-value", "AVRO", json.dumps(evolved)) == 2
+    report = site.take()
+    assert (report.taken.files, report.taken.accepted, report.waiting) == (2, 16, {})
+    site.check_nothing_lost_or_doubled()
+
+
+def test_a_refused_schema_goes_to_quarantine(site):
+    with site.raw_producer() as producer:
+        producer.send(site.topic, value=write_frame(77, b"x" * 40), partition=0)
+    report = site.worker(refused=(77,)).run(until_end=True)
+    assert (report.taken.refused, report.waiting) == ({"SCHEMA": 1}, {})
+    site.check_nothing_lost_or_doubled()
+
+
+def test_workers_share_the_partitions_and_take_each_record_once(site, tmp_path):
+    stop, reports = threading.Event(), []
+
+    def work():
+        other = TopicSite(site.folder, site.connection, site.topic)
+        reports.append(other.worker(commit_after_s=0.3).run(until_end=False, stop=stop.is_set))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    sent = 0
+    for number, worker in enumerate(workers):
+        worker.start()
+        for part in range(4):
+            sent += len(site.send(*fleet(devices=9, each=1, first=10 * number + part)))
+    until(lambda: len(site.rows("raw.records", ("position",))) >= sent)
+    stop.set()
+    for worker in workers:
+        worker.join(60)
+    site.take()
+    assert len(site.rows("raw.records", ("position",))) == sent
+    assert sum(report.taken.files for report in reports) <= sent
+    site.check_nothing_lost_or_doubled()
+
+
+def test_the_producers_time_is_no_time_of_arrival(tmp_path, connection, admin):
+    name = make_topic(admin, **{"message.timestamp.type": "CreateTime"})
+    site = TopicSite(tmp_path / "site", connection, name)
+    site.send(*fleet(each=1))
+    with pytest.raises(ApplianceError, match="APL-TOPIC-006"):
+        site.take()
+    assert site.rows("raw.records") == []
+
+
+def test_deleted_records_are_an_error_and_with_consent_an_alert(site, admin):
+    acknowledged = site.send(*fleet(devices=1, each=2))
+    site.take()
+    lost = site.send(*fleet(devices=1, each=2, first=2))
+    kept = site.send(*fleet(devices=1, each=2, first=4))
+    partition = acknowledged[0].partition
+    admin.delete_records({_partition(site.topic, partition): kept[0].offset})
+    before = site.content()
+    with pytest.raises(ApplianceError, match="APL-TOPIC-007"):
+        site.take()
+    assert site.content() == before
+    report = site.take(accept_gap=True)
+    assert report.taken.files == len(kept)
+    gap = next(alert for alert in site.alerts.all() if alert.code == "TOPIC_GAP")
+    assert (gap.facts["from"], gap.facts["to"]) == (str(lost[0].offset), str(lost[-1].offset))
+    site.check_nothing_lost_or_doubled()
+
+
+def test_a_topic_made_anew_is_refused(site, admin):
+    site.send(*fleet())
+    site.take()
+    admin.delete_topics([site.topic])
+    until(lambda: site.topic not in admin.list_topics())
+    admin.create_topics(
+        {site.topic: {"num_partitions": 3, "replication_factor": 1,
+                      "configs": {"message.timestamp.type": "LogAppendTime"}}},
+        wait_for_metadata=True,
+    )  # fmt: skip
+    before = site.content()
+    with pytest.raises(ApplianceError, match="APL-TOPIC-008"):
+        site.take()
+    assert site.content() == before
+
+
+def test_readings_that_are_fixed_by_a_decoder_come_in_by_a_reparse(site):
+    late = [{**each, "event_time": each["event_time"] // 1000} for each in readings(8)]
+    site.send(record("tx-1", 1, late, firmware="2.0"), *fleet(devices=2, each=2, first=3))
+    report = site.take()
+    assert report.taken.refused == {"EVENT_TIME": 8}
+    (site.declarations / "decoders.toml").write_text('[[decoder]]\nfirmware = "2.0"\nevent_time_unit = "ms"\n')
+    assert site.quarantine.reparse().accepted == 8
+    assert site.codes() == {}
+    site.check_nothing_lost_or_doubled()
+
+
+REFUSALS = {
+    "wrong password": ("APL-TOPIC-004", {"password": "wrong"}),
+    "unknown user": ("APL-TOPIC-004", {"user": "nobody", "password": "wrong"}),
+    "nobody there": ("APL-TOPIC-002", {"servers": ("127.0.0.1:9",)}),
+    "untrusted certificate": ("APL-TOPIC-003", {"stranger": True}),
+    "no rule for the topic": ("APL-TOPIC-006", {"role": "collector"}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals_name_their_cause_within_five_seconds(site, servers, tmp_path, name):
+    code, given = REFUSALS[name]
+    changes = {key: given[key] for key in ("user", "servers") if key in given}
+    if "password" in given:
+        changes["password_file"] = tmp_path / "wrong"
+        changes["password_file"].write_text(given["password"])
+        changes["password_file"].chmod(0o600)
+    if "stranger" in given:
+        changes["ca_file"] = tmp_path / "stranger.pem"
+        changes["ca_file"].write_bytes(STRANGER.read_bytes())
+    connection = connection_of(servers, given.get("role", "admin"), **changes)
+    with pytest.raises(ApplianceError, match=code), limit(5.0):
+        site.worker(connection=connection).run(until_end=True)
+
+
+def test_each_role_may_do_its_own_and_nothing_else(tmp_path, servers):
+    collector = TopicSite(tmp_path / "a", connection_of(servers, "collector"), "readings")
+    ingest = TopicSite(tmp_path / "b", connection_of(servers, "ingest"), "readings")
+    assert len(collector.send(*fleet(devices=1, each=1))) == 1
+    with pytest.raises(ApplianceError, match="APL-TOPIC-005"):
+        ingest.send(*fleet(devices=1, each=1))
+    with pytest.raises(ApplianceError, match="APL-TOPIC-005"):
+        collector.worker(group="sink").run(until_end=True)
+    assert ingest.worker(group="sink").run(until_end=True).taken.files == 1

@@ -1,0 +1,149 @@
+"""Dead letters of spool and topic: found, looked at without being shown, taken out, and answered."""
+
+import json
+import stat
+
+import pytest
+
+from appliance.base.errors import ApplianceError
+from appliance.cli.main import run
+from appliance.ingestion.letters import Letters
+from tests.small_site import MEASURES, SmallSite, avro, readings, record
+from tests.unit.ingestion.test_commit import Partition
+from tests.unit.ingestion.test_segment import framed
+
+GOOD = record("tx-1", 1, readings(3))
+NOISE = b"\x00\x00\x00\x00\x07" + b"Jane Roe 4111111111111111" * 3
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A file with these bytes."""
+
+    def of(data):
+        (tmp_path / "copy").write_bytes(data)
+        return tmp_path / "copy"
+
+    return of
+
+
+def mended(*records):
+    return "\n".join(json.dumps(each) for each in records).encode()
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A file cut short at position 0 of the spool, a noisy value at offset 1 of a partition."""
+    made = SmallSite(tmp_path / "site")
+    made.put("good.avro", GOOD)
+    (made.incoming / "bad.avro").write_bytes(avro(record("tx-2", 1, readings(4)))[:-20])
+    made.sink.run()
+    Partition(made).take(*framed(record("tx-3", 1, readings(2))), NOISE)
+    made.letters = Letters(landing=made.landing, spool=made.sink.spool, clock=made.clock)
+    return made
+
+
+def test_letters_of_every_source_are_found(site):
+    assert [(each.source, each.position, each.code) for each in site.letters.find()] == [
+        ("kafka:readings:0", 1, "DECODE"),
+        ("spool:readings", 0, "DECODE"),
+    ]
+    assert [each.source for each in site.letters.find(source="spool:readings")] == ["spool:readings"]
+    assert site.letters.find(code="SIZE") == ()
+
+
+def test_an_empty_lake_has_none(tmp_path):
+    site = SmallSite(tmp_path)
+    assert Letters(landing=site.landing, spool=site.sink.spool, clock=site.clock).find() == ()
+
+
+def test_a_look_tells_nothing_of_the_content(site):
+    letter = site.letters.one("kafka:readings:0", 1)
+    look = site.letters.look(letter)
+    assert (look.size_bytes, look.schema_id) == (len(NOISE), 7)
+    assert "Jane" not in f"{letter}{look}"
+    assert "4111" not in f"{letter}{look}"
+
+
+def test_bytes_are_taken_out_as_they_came_and_into_a_new_file_alone(site, tmp_path):
+    target = tmp_path / "letter.bin"
+    assert site.letters.take_out(site.letters.one("kafka:readings:0", 1), target) == len(NOISE)
+    assert target.read_bytes() == NOISE
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    with pytest.raises(ApplianceError, match="APL-INGEST-010"):
+        site.letters.take_out(site.letters.one("spool:readings", 0), target)
+    assert target.read_bytes() == NOISE
+
+
+@pytest.mark.parametrize("form", [mended, avro], ids=["JSON lines", "Avro"])
+def test_an_answer_comes_in_and_the_letter_counts_as_answered(site, copy, form):
+    letter = site.letters.one("kafka:readings:0", 1)
+    name = site.letters.answer(letter, copy(form(record("tx-3", 2, readings(2, first=2)))))
+    assert [each.name for each in site.incoming.iterdir()] == [name]
+    assert [each.source for each in site.letters.find()] == ["spool:readings"]
+    assert len(site.letters.find(answered=True)) == 2
+    report = site.sink.run()
+    assert report.accepted == 2
+    site.check_nothing_lost_or_doubled()
+    site.letters.answer(letter, copy(form(record("tx-3", 2, readings(2, first=2)))))
+    assert site.sink.run().accepted == 0  # the same copy again brings nothing in
+
+
+REFUSED = {
+    "nothing": (b"", "neither"),
+    "no JSON": (b"{", "line 1"),
+    "a field that is none": (mended({**GOOD, "site": "north"}), "line 1: Object contains unknown field `site`"),
+    "a text for a number": (mended(GOOD, {**GOOD, "sequence": "2"}), "line 2: Expected `int`"),
+    "a number too large": (mended({**GOOD, "sequence": 2**70}), "does not fit"),
+    "no reading": (mended({**GOOD, "readings": []}), "no reading"),
+    "still cut short": (avro(GOOD)[:-20], "runs past the end"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_mended_is_not_sent(site, copy, name):
+    data, said = REFUSED[name]
+    with pytest.raises(ApplianceError, match="APL-INGEST-010") as caught:
+        site.letters.answer(site.letters.one("spool:readings", 0), copy(data))
+    assert said in caught.value.message
+    assert list(site.incoming.iterdir()) == []
+    assert len(site.letters.find()) == 2
+
+
+def test_a_copy_that_is_not_there_has_a_code(site, tmp_path):
+    with pytest.raises(ApplianceError, match="APL-INGEST-010: cannot be read"):
+        site.letters.answer(site.letters.one("spool:readings", 0), tmp_path / "missing")
+
+
+@pytest.mark.parametrize("where", [("spool:readings", 1), ("spool:readings", 99), ("kafka:other:0", 1)])
+def test_what_is_no_letter_has_a_code(site, where):
+    with pytest.raises(ApplianceError, match="APL-INGEST-009"):
+        site.letters.one(*where)
+
+
+def test_the_commands_tell_the_same(tmp_path, capsys):
+    folder = tmp_path / "site"
+    assert run(["site", "init", "--site", str(folder)]) == 0
+    (folder / "declarations").mkdir(exist_ok=True)
+    (folder / "declarations" / "measures.toml").write_text(MEASURES)
+    incoming = folder / "spool" / "readings" / "incoming"
+    incoming.mkdir(parents=True)
+    (incoming / "bad.avro").write_bytes(avro(GOOD)[:-20])
+
+    def call(*words):
+        capsys.readouterr()
+        code = run([*map(str, words), "--site", str(folder), "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    assert call("quarantine", "letters")[1] == {"letters": [], "found": 0}
+    call("ingest", "run")
+    found = call("quarantine", "letters")[1]["letters"]
+    assert [(each["source"], each["position"], each["code"]) for each in found] == [("spool:readings", 0, "DECODE")]
+    assert call("quarantine", "letter", "spool:readings", 0)[1]["size_bytes"] == len(avro(GOOD)) - 20
+    assert call("quarantine", "take-out", "spool:readings", 0, tmp_path / "out")[1]["bytes"] == len(avro(GOOD)) - 20
+    (tmp_path / "mended.jsonl").write_bytes(mended(GOOD))
+    assert call("quarantine", "answer", "spool:readings", 0, tmp_path / "mended.jsonl")[0] == 0
+    assert call("ingest", "run")[1]["readings"]["accepted"] == 3
+    assert call("quarantine", "letters")[1]["found"] == 0
+    assert call("ingest", "ledger")[1]["imbalance"] == 0
+    assert call("quarantine", "letter", "spool:readings", 7)[0] == 2
