@@ -7,13 +7,13 @@ PYTEST := .venv-dev/bin/python -m pytest
 
 # Packages of Debian 12 that a fresh machine may lack. Nothing is asked of apt when they are there.
 DEBIAN_RUNTIME := python3 python3-venv ca-certificates iproute2 util-linux procps
-DEBIAN_TEST := $(DEBIAN_RUNTIME) git strace openssl jq chromium
+DEBIAN_TEST := $(DEBIAN_RUNTIME) git strace openssl jq chromium faketime softhsm2 opensc debootstrap
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: runtime training dev airflow
+.PHONY: runtime training dev airflow servers
 runtime:
 	@setup/debian.sh $(DEBIAN_RUNTIME)
 	@setup/environment.sh runtime
@@ -24,13 +24,18 @@ dev:
 	@setup/environment.sh dev
 airflow: runtime
 	@setup/environment.sh airflow
+servers: ## Build and check the third-party servers of servers/ (minutes when cold)
+	@setup/debian.sh $(DEBIAN_RUNTIME)
+	@setup/environment.sh servers
+	@APPLIANCE_NO_START=1 setup/debian.sh $$(python3 -m servers.builder --debian-packages)
+	@nice python3 -m servers.builder $(ARGS)
 
 .PHONY: demo
 demo: runtime training ## Run the product's main job end to end (ARGS=--json for one JSON object)
 	@.venv/bin/appliance demo run --site $(DEMO_SITE) $(ARGS)
 
 .PHONY: test
-test: dev runtime training airflow ## Prove the project: lint, all tests, docs, benchmarks' gates, the demo
+test: dev runtime training airflow servers ## Prove the project: lint, all tests, docs, benchmarks' gates, the demo
 	@setup/test.sh
 
 .PHONY: unit
@@ -38,23 +43,27 @@ unit: dev ## Fast tests: unit, property, fault, meta
 	$(PYTEST) -n 2 tests/unit tests/property tests/fault tests/meta $(ARGS)
 
 .PHONY: integration
-integration: dev runtime training airflow ## Tests with real processes, environments and the browser
+integration: dev runtime training airflow servers ## Tests with real processes, environments and the browser
 	$(PYTEST) tests/integration $(ARGS)
+
+.PHONY: fuzz
+fuzz: dev ## Mutated inputs for every parser, 10 minutes each (ARGS="--seconds=60 statement" for less)
+	.venv-dev/bin/python -m tests.fuzz --seconds=600 $(ARGS)
 
 .PHONY: lint
 lint: dev ## Format, style, types, import contracts, shell, YAML, spelling, generated docs
-	.venv-dev/bin/ruff format --check appliance tests benchmarks docs
-	.venv-dev/bin/ruff check appliance tests benchmarks docs
+	.venv-dev/bin/ruff format --check appliance tests benchmarks docs servers
+	.venv-dev/bin/ruff check appliance tests benchmarks docs servers
 	.venv-dev/bin/mypy
 	.venv-dev/bin/lint-imports
-	.venv-dev/bin/shellcheck setup/*.sh .ci/run
-	.venv-dev/bin/yamllint --strict mkdocs.yml
-	.venv-dev/bin/codespell appliance tests docs README.md CONTRIBUTING.md SECURITY.md
+	.venv-dev/bin/shellcheck setup/*.sh .ci/run appliance/trust/verifier/verify.sh
+	.venv-dev/bin/yamllint --strict mkdocs.yml appliance/demo/declarations/contracts
+	.venv-dev/bin/codespell appliance tests docs servers README.md CONTRIBUTING.md SECURITY.md
 
 .PHONY: fix
 fix: dev ## Format the code and write the generated pages
-	.venv-dev/bin/ruff format appliance tests benchmarks docs
-	.venv-dev/bin/ruff check --fix appliance tests benchmarks docs
+	.venv-dev/bin/ruff format appliance tests benchmarks docs servers
+	.venv-dev/bin/ruff check --fix appliance tests benchmarks docs servers
 	.venv-dev/bin/python docs/generate.py
 
 .PHONY: bench
@@ -82,7 +91,23 @@ proofs: dev ## List the long proofs with the age of their evidence
 proof-pipeline-kills: dev runtime training ## kill -9 at twenty moments of the pipeline; writes docs/evidence (5 min)
 	.venv-dev/bin/python docs/proofs.py pipeline-kills $(ARGS)
 
+.PHONY: proof-fuzz
+proof-fuzz: dev ## Mutated inputs for every parser, 10 minutes each; goes on where it was stopped; writes docs/evidence (2 h)
+	.venv-dev/bin/python docs/proofs.py fuzz $(ARGS)
+
+.PHONY: proof-gpu
+proof-gpu: dev training ## The torch recipes on this host's GPU; writes docs/evidence (3 min)
+	.venv-dev/bin/python docs/proofs.py gpu $(ARGS)
+
+.PHONY: proof-log
+proof-log: dev ## kill -9 500 writers of the transparency log; writes docs/evidence (2 min)
+	.venv-dev/bin/python docs/proofs.py log $(ARGS)
+
+.PHONY: proof-servers
+proof-servers: dev servers ## Build every Go and Maven server twice, apart, and compare; writes docs/evidence (20 to 50 min)
+	.venv-dev/bin/python docs/proofs.py servers $(ARGS)
+
 .PHONY: clean
-clean: ## Remove environments, caches and built pages (keeps sites and wheels)
-	rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove environments, servers, caches and built pages (keeps sites and wheels)
+	rm -rf .venv .venv-* .servers build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find appliance tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,7 @@ Map of the package, top layer first; imports only point down (enforced by the co
 
 cli, portal         programs: the command line and the local web pages
 demo                fleet generator and guided run; the only reader of the truth file
+deploy              the servers of a site: configuration, certificates, start, readiness, stop
 orchestration       the retrain pipeline, its journal and the generated Airflow DAG
 serving             loads packaged, signed models; gateway, canary, shadow, prediction log
 wiring              the only place that turns configuration into parts

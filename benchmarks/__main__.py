@@ -10,7 +10,19 @@ from pathlib import Path
 
 from appliance.base import process
 
-NAMES = ("ingest", "asof", "drift", "ett")
+NAMES = (
+    "ingest",
+    "asof",
+    "drift",
+    "ett",
+    "log_append",
+    "log_replay",
+    "verify",
+    "hashing",
+    "rules",
+    "table_commits",
+    "topic",
+)
 IN_TRAINING = ("ett",)  # needs onnx and torch
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 3600.0
@@ -38,7 +50,7 @@ def main() -> int:
             print(lines[-1])
         else:
             print(
-                f"{found['name']:<8} ours {found['ours']}, peer {found['peer']} ({found['unit']}): "
+                f"{found['name']:<10} ours {found['ours']}, peer {found['peer']} ({found['unit']}): "
                 f"ratio {found['ratio']:.1f}, goal {found['goal']:g}: {verdict}",
                 flush=True,
             )

@@ -10,8 +10,6 @@ on both sides. The answers are compared value by value before any figure is prin
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from benchmarks import outcome
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER = ["feast[duckdb]==0.67.0"]
@@ -80,9 +80,7 @@ joined[["row", *[f"f{i}" for i in range(8)]]].to_parquet(sys.argv[2])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--small", action="store_true", help="one tenth of the rows, for CI")
+    parser = outcome.arguments(__doc__, small="one tenth of the rows")
     parser.add_argument("--keep", type=Path, help="folder for data and the peer's environment; kept")
     options = parser.parse_args()
     scale = 10 if options.small else 1
@@ -97,25 +95,20 @@ def main() -> int:
             strict=True,
         )
         compare(folder)
-    goal = SMALL_GOAL if options.small else GOAL
-    ratio = cpu[1] / cpu[0]
-    result = {
-        "name": "asof",
-        "peer": round(cpu[1], 2),
-        "ours": round(cpu[0], 2),
-        "unit": "cpu_s",
-        "ratio": round(ratio, 2),
-        "goal": goal,
-        "holds": ratio >= goal,
-    }
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print(f"{'':24}{'CPU s':>10}{'peak MB':>10}")
-        print(f"{'Feast on DuckDB':24}{cpu[1]:10.2f}{memory[1]:10.0f}")
-        print(f"{'ours, two time axes':24}{cpu[0]:10.2f}{memory[0]:10.0f}")
-        print(f"ratio {ratio:.1f}, goal {goal:g}: {'holds' if result['holds'] else 'MISSED'} (equal answers)")
-    return 0 if result["holds"] else 1
+    return outcome.answer(
+        "asof",
+        peer=cpu[1],
+        ours=cpu[0],
+        unit="cpu_s",
+        ratio=cpu[1] / cpu[0],
+        goal=SMALL_GOAL if options.small else GOAL,
+        table=(
+            f"{'':24}{'CPU s':>10}{'peak MB':>10}",
+            f"{'Feast on DuckDB':24}{cpu[1]:10.2f}{memory[1]:10.0f}",
+            f"{'ours, two time axes':24}{cpu[0]:10.2f}{memory[0]:10.0f}  (equal answers)",
+        ),
+        as_json=options.json,
+    )
 
 
 def write_data(folder: Path, *, rows: int, questions: int, entities: int) -> None:

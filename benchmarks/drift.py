@@ -8,29 +8,22 @@ Kolmogorov-Smirnov plus PSI over the reference's deciles, and our histogram with
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import scipy.stats
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from appliance.observability.histogram import grid_of, histogram, ks_distance, psi
+from benchmarks import outcome
 
 GOAL, SMALL_GOAL = 30.0, 15.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--small", action="store_true", help="one tenth of the rows, for CI")
-    options = parser.parse_args()
+    options = outcome.arguments(__doc__, small="one tenth of the rows").parse_args()
     rows = 1_000_000 if options.small else 10_000_000
     rng = np.random.default_rng(3)
     reference = rng.normal(0, 1, rows).astype("f4")
@@ -54,25 +47,20 @@ def main() -> int:
     if abs(exact[0] - near[0]) > 1e-3 or error > 1e-3:
         sys.exit(f"Kolmogorov-Smirnov differs by {abs(exact[0] - near[0]):.2e}, stated error {error:.2e}")
     peer, mine = cpu_s(theirs, 3), cpu_s(ours, 7)
-    goal = SMALL_GOAL if options.small else GOAL
-    ratio = peer / mine
-    result = {
-        "name": "drift",
-        "peer": round(peer, 4),
-        "ours": round(mine, 4),
-        "unit": "cpu_s",
-        "ratio": round(ratio, 2),
-        "goal": goal,
-        "holds": ratio >= goal,
-    }
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print(f"{rows:,} rows{'':10}{'CPU ms':>10}{'KS':>12}{'PSI':>12}")
-        print(f"{'SciPy':20}{peer * 1e3:10.1f}{exact[0]:12.6f}{exact[1]:12.6f}")
-        print(f"{'ours':20}{mine * 1e3:10.1f}{near[0]:12.6f}{near[1]:12.6f}")
-        print(f"ratio {ratio:.1f}, goal {goal:g}: {'holds' if result['holds'] else 'MISSED'}")
-    return 0 if result["holds"] else 1
+    return outcome.answer(
+        "drift",
+        peer=peer,
+        ours=mine,
+        unit="cpu_s",
+        ratio=peer / mine,
+        goal=SMALL_GOAL if options.small else GOAL,
+        table=(
+            f"{rows:,} rows{'':10}{'CPU ms':>10}{'KS':>12}{'PSI':>12}",
+            f"{'SciPy':20}{peer * 1e3:10.1f}{exact[0]:12.6f}{exact[1]:12.6f}",
+            f"{'ours':20}{mine * 1e3:10.1f}{near[0]:12.6f}{near[1]:12.6f}",
+        ),
+        as_json=options.json,
+    )
 
 
 def cpu_s(function: Callable[[], object], repeats: int) -> float:

@@ -29,6 +29,7 @@ from appliance.base.clock import UTC, FixedClock, to_us
 from appliance.config.model import IngestSection
 from appliance.governance.lineage import Lineage
 from appliance.ingestion import encode, rows
+from appliance.ingestion.commit import Landing
 from appliance.ingestion.sink import Sink
 from appliance.observability.alerts import Alerts
 from appliance.storage.objects import FolderStore
@@ -81,35 +82,67 @@ def file_of(number, records_per_file, rng):
     )
 
 
-def peer(files, folder):
-    """Seconds of CPU per reading of the loop by hand."""
+def judge(batch, position, record, good, bad):
+    """The loop by hand: each reading as a dictionary, an if per rule."""
+    for index, reading in enumerate(batch["readings"]):
+        row = {
+            "device_id": batch["device_id"], "measure": reading["measure"],
+            "event_time": reading["event_time"], "arrived_at": to_us(NOW), "value": reading["value"],
+            "unit": reading["unit"], "quality": reading["quality"], "firmware": batch["firmware"],
+            "sequence": batch["sequence"], "source": "peer", "position": position, "record": record,
+            "index": index,
+        }  # fmt: skip
+        declared = MEASURES.get(row["measure"])
+        accepted = (
+            declared is not None
+            and row["unit"] == declared[0]
+            and 946_684_800_000_000 <= row["event_time"] <= row["arrived_at"] + 3_600_000_000
+            and math.isfinite(row["value"])
+            and declared[1] <= row["value"] <= declared[2]
+            and row["quality"] in ("good", "estimated")
+        )
+        (good if accepted else bad).append(row)
+
+
+def declare(folder):
+    """The measures as the product has them declared."""
+    (folder / "declarations").mkdir()
+    (folder / "declarations" / "measures.toml").write_text(
+        "".join(
+            f'[measure.{name}]\nunit = "{unit}"\nmin = {low}\nmax = {high}\ninterval = "15min"\n'
+            for name, (unit, low, high) in MEASURES.items()
+        )
+    )
+
+
+def landing_in(folder):
+    """Tables, objects and documents in a folder."""
+    lineage = Lineage(folder / "lineage", ListLog())
+    return Landing(
+        lake=Lake(folder / "lake", folder, lineage),
+        objects=FolderStore(folder / "objects", folder),
+        lineage=lineage,
+        alerts=Alerts(folder / "alerts"),
+        settings=IngestSection(),
+    )
+
+
+def tables_of_peer(folder):
+    """The peer's tables of good and of bad rows."""
     catalog = SqlCatalog("peer", uri=f"sqlite:///{folder}/peer.db", warehouse=f"file://{folder}/peer")
     catalog.create_namespace("n")
-    good_table = catalog.create_table("n.good", schema=rows.SILVER)
-    bad_table = catalog.create_table("n.bad", schema=rows.SILVER)
+    return [catalog.create_table(f"n.{name}", schema=rows.SILVER) for name in ("good", "bad")]
+
+
+def peer(files, folder):
+    """Seconds of CPU per reading of the loop by hand."""
+    good_table, bad_table = tables_of_peer(folder)
     began = time.process_time()
     count = 0
     for position, data in enumerate(files):
         good, bad = [], []
         for record, batch in enumerate(fastavro.reader(io.BytesIO(data))):
-            for index, reading in enumerate(batch["readings"]):
-                row = {
-                    "device_id": batch["device_id"], "measure": reading["measure"],
-                    "event_time": reading["event_time"], "arrived_at": to_us(NOW), "value": reading["value"],
-                    "unit": reading["unit"], "quality": reading["quality"], "firmware": batch["firmware"],
-                    "sequence": batch["sequence"], "source": "peer", "position": position, "record": record,
-                    "index": index,
-                }  # fmt: skip
-                declared = MEASURES.get(row["measure"])
-                accepted = (
-                    declared is not None
-                    and row["unit"] == declared[0]
-                    and 946_684_800_000_000 <= row["event_time"] <= row["arrived_at"] + 3_600_000_000
-                    and math.isfinite(row["value"])
-                    and declared[1] <= row["value"] <= declared[2]
-                    and row["quality"] in ("good", "estimated")
-                )
-                (good if accepted else bad).append(row)
+            judge(batch, position, record, good, bad)
         count += len(good) + len(bad)
         good_table.append(pa.Table.from_pylist(good, rows.SILVER))
         if bad:
@@ -119,23 +152,11 @@ def peer(files, folder):
 
 def ours(files, folder):
     """Seconds of CPU per reading of the sink."""
-    (folder / "declarations").mkdir()
-    (folder / "declarations" / "measures.toml").write_text(
-        "".join(
-            f'[measure.{name}]\nunit = "{unit}"\nmin = {low}\nmax = {high}\ninterval = "15min"\n'
-            for name, (unit, low, high) in MEASURES.items()
-        )
-    )
-    lineage = Lineage(folder / "lineage", ListLog())
-    lake = Lake(folder / "lake", folder, lineage)
+    declare(folder)
     sink = Sink(
         spool_folder=folder / "spool",
         declarations_folder=folder / "declarations",
-        lake=lake,
-        objects=FolderStore(folder / "objects", folder),
-        lineage=lineage,
-        alerts=Alerts(folder / "alerts"),
-        settings=IngestSection(),
+        landing=landing_in(folder),
         clock=FixedClock(NOW),
     )
     for number, data in enumerate(files):

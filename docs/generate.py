@@ -1,7 +1,7 @@
 """Writes the reference pages that come from code into ``docs/reference/generated``: they cannot go stale.
 
-Run by ``make docs``. Sources: the commands, the settings, the declared error codes, the reason codes of rows, and
-the metrics.
+Run by ``make docs``. Sources: the commands, the settings, the declared error codes, the reason codes of rows, the
+detectors of sensitive data, the metrics, and the expected verdicts of the verifiers.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import tomllib
 from pathlib import Path
 
 import click
@@ -39,6 +40,8 @@ def main() -> None:
         "errors.md": error_codes(),
         "reasons.md": reason_codes(),
         "metrics.md": metrics(),
+        "sensitive.md": sensitive(),
+        "trust_vectors.md": trust_vectors(),
     }.items():
         # By rename, because tests that run side by side write and read the same pages.
         draft = TARGET / f".{name}.{os.getpid()}"
@@ -96,6 +99,35 @@ def reason_codes() -> str:
     return "\n".join(lines) + "\n"
 
 
+def sensitive() -> str:
+    from appliance.ingestion.sensitive.detectors import DETECTORS, Limits
+
+    def limits(found: Limits | None) -> str:
+        if found is None:
+            return "not looked for"
+        words = [f"{found.share:.0%} of the values"]
+        words += [f"{found.passing:.0%} of those with the form"] if found.passing else []
+        words += [f"at least {found.hits}"] if found.hits > 1 else []
+        return ", ".join(words)
+
+    lines = [
+        "# Tags and detectors",
+        "",
+        "What is looked for in every column of a dropped file, and from where on it is",
+    ]
+    lines += ["tagged: one set of limits for columns whose name speaks for it, one for others.", ""]
+    lines += [
+        "| tag | what | evidence | with the name | without | within text |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for each in DETECTORS:
+        within = "yes" if each.embedded else "no"
+        cells = (f"`{each.tag}`", each.title, each.evidence, limits(each.hinted), limits(each.plain), within)
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "A mapping may declare any tag of the form `pii.NAME` or `phi.NAME`, or `none` with a reason."]
+    return "\n".join(lines) + "\n"
+
+
 def metrics() -> str:
     from appliance.observability.metrics import GATEWAY, STATE
 
@@ -110,6 +142,32 @@ def metrics() -> str:
     ):
         lines += ["", f"## {title}", "", where, "", "| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
         lines += [f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.help} |" for each in table]
+    return "\n".join(lines) + "\n"
+
+
+def trust_vectors() -> str:
+    expected = tomllib.loads((Path(__file__).parents[1] / "tests/vectors/trust/expected.toml").read_text())
+    lines = ["# What each verifier refuses", ""]
+    lines += [
+        "Each case has one planted fault. A cell is the step that the verifier names, **holds** where it accepts,"
+    ]
+    lines += ["*refused* where it names no step. Tests hold every cell; the cases are made by `tests/vectors/trust`."]
+    titles = {
+        "pack": ("Packs", "The unmodified `sigstore` sees only the statements of the pack and its trust config."),
+        "bundle": ("Bundles that stand alone", "`verify.sh` judges no certificate timestamp and no `validFor`."),
+    }
+    names = {"sigstore": "sigstore", "auditor": "audit verify", "verify_py": "verify.py", "verify_sh": "verify.sh"}
+    for table, (title, note) in titles.items():
+        rows = expected[table]
+        verifiers = list(next(iter(rows.values())))
+        lines += ["", f"## {title}", "", f"{len(rows)} cases. {note}", ""]
+        lines += ["| case | " + " | ".join(names[each] for each in verifiers) + " |"]
+        lines += ["| --- |" + " --- |" * len(verifiers)]
+        shown = {"holds": "**holds**", "refused": "*refused*"}
+        for name, row in rows.items():
+            lines.append(
+                f"| {name} | " + " | ".join(shown.get(row[each], f"`{row[each]}`") for each in verifiers) + " |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "docs" / "evidence"
+FUZZ_COVERS = ("appliance/base", "appliance/ingestion/sensitive", "appliance/trust", "tests/fuzz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,96 @@ def pipeline_kills(seed: int) -> Mapping[str, Any]:
         return prove(Path(folder), seed=seed, kills=20, requests=2_100, settings=("pipeline.canary_percent=40",))
 
 
+def log(seed: int) -> Mapping[str, Any]:
+    from tests.fault.trust.kills import prove
+
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        return prove(Path(folder), seed=seed, kills=500)
+
+
+def fuzz(seed: int) -> Mapping[str, Any]:
+    from tests.fuzz.__main__ import run_all
+    from tests.fuzz.harness import Outcome, report
+    from tests.fuzz.targets import TARGETS
+
+    # It takes two hours: a target that was clean on the very same code is not tried again when a run is gone on with.
+    kept = ROOT / "build" / "proof-fuzz" / digest(FUZZ_COVERS).removeprefix("sha256:")[:16]
+    kept.mkdir(parents=True, exist_ok=True)
+
+    def told(outcome: Outcome) -> None:
+        report(outcome)
+        if not outcome.fault:
+            found = {"inputs": outcome.inputs, "accepted": outcome.accepted, "seed": seed}
+            (kept / f"{outcome.target}.json").write_text(json.dumps(found), encoding="utf-8")
+
+    left = [target for target in TARGETS if not (kept / f"{target.name}.json").is_file()]
+    outcomes = run_all(left, seconds=600.0, seed=seed, jobs=2, told=told)
+    found = [outcome.target for outcome in outcomes if outcome.fault]
+    assert not found, f"found something in {', '.join(found)}: see tests/fuzz/corpus"
+    clean = {target.name: json.loads((kept / f"{target.name}.json").read_bytes()) for target in TARGETS}
+    return {
+        "processor_seconds_each": 600,
+        **{key: {name: each[key] for name, each in clean.items()} for key in ("inputs", "accepted", "seed")},
+    }
+
+
+def gpu(_: int) -> Mapping[str, Any]:  # its recipes name their seed
+    from tests.integration.training.gpu import prove
+
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        return prove(Path(folder))
+
+
+def servers(_seed: int) -> Mapping[str, Any]:
+    from servers.builder.proof import prove
+
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        return prove(ROOT, Path(folder))
+
+
+def _servers_covered() -> Sequence[str]:
+    sys.path.insert(0, str(ROOT))
+    from servers.builder.proof import covered
+
+    return covered(ROOT)
+
+
 PROOFS = (
+    Proof(
+        name="fuzz",
+        shows="ten minutes of processor time of mutated inputs for each parser: no crash, no hang, no undeclared error",
+        covers=FUZZ_COVERS,
+        run=fuzz,
+    ),
+    Proof(
+        name="gpu",
+        shows="torch recipes on a real GPU: telemetry by NVML, scores of the CPU, a hidden GPU is an error",
+        covers=(
+            "appliance/observability/gpu.py",
+            "appliance/training",
+            "tests/integration/training/gpu.py",
+            "tests/integration/training/synthetic_site.py",
+        ),
+        run=gpu,
+    ),
+    Proof(
+        name="log",
+        shows="kill -9 of 500 writers of the log under load: fsck clean each time, no acknowledged entry lost",
+        covers=(
+            "appliance/base/atomic.py",
+            "appliance/trust/edge.py",
+            "appliance/trust/fsck.py",
+            "appliance/trust/group_commit.py",
+            "appliance/trust/log_check.py",
+            "appliance/trust/merkle.py",
+            "appliance/trust/notes.py",
+            "appliance/trust/tiles.py",
+            "appliance/trust/tlog.py",
+            "tests/fault/trust/injection.py",
+            "tests/fault/trust/kills.py",
+        ),
+        run=log,
+    ),
     Proof(
         name="pipeline-kills",
         shows="kill -9 at twenty random moments of `appliance pipeline run`: the end is that of an undisturbed run",
@@ -61,6 +151,12 @@ PROOFS = (
             "tests/integration/kills.py",
         ),
         run=pipeline_kills,
+    ),
+    Proof(
+        name="servers",
+        shows="every Go and Maven server built twice, in other folders with separate caches: the bytes of its recipe",
+        covers=_servers_covered(),
+        run=servers,
     ),
 )
 

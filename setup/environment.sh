@@ -34,7 +34,7 @@ fi
 rm -f "$stamp"
 .venv-uv/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes --only-binary :all: "$@" \
     --python "$folder/bin/python" "$lock"
-if [ "$name" != airflow ]; then
+if [ "$name" != airflow ] && [ "$name" != servers ]; then
     # uv carries its own build backend, so the editable install asks no index.
     .venv-uv/bin/uv pip install --quiet --no-config --no-deps --no-index --python "$folder/bin/python" --editable .
 fi

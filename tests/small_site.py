@@ -10,12 +10,16 @@ from appliance.base.clock import FixedClock, to_us
 from appliance.config.model import IngestSection
 from appliance.governance.lineage import Lineage
 from appliance.ingestion import encode, ledger
+from appliance.ingestion.commit import Landing
 from appliance.ingestion.drop import Drops
 from appliance.ingestion.quarantine import Quarantine
 from appliance.ingestion.sink import Sink
 from appliance.observability.alerts import Alerts
 from appliance.storage.objects import FolderStore
 from appliance.storage.tables import Lake
+from appliance.trust.data_keys import DataKeys
+from appliance.trust.data_keys_wrap import open_wrapping
+from appliance.trust.keys import FileKeys
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 START = dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
@@ -113,25 +117,25 @@ class SmallSite:
         self.lake = Lake(folder / "lake", folder, self.lineage)
         self.objects = FolderStore(folder / "objects", folder)
         self.alerts = Alerts(folder / "alerts")
-        common = {
-            "spool_folder": folder / "spool",
-            "declarations_folder": self.declarations,
+        parts = {
             "lake": self.lake,
             "objects": self.objects,
             "lineage": self.lineage,
             "alerts": self.alerts,
             "settings": section,
+        }
+        common = {
+            "spool_folder": folder / "spool",
+            "declarations_folder": self.declarations,
             "clock": self.clock,
         }
-        self.sink = Sink(**common)
-        self.drops = Drops(**common)
-        self.quarantine = Quarantine(
-            lake=self.lake,
-            objects=self.objects,
-            sink=self.sink,
-            declarations_folder=self.declarations,
-            settings=section,
+        self.landing = Landing(**parts)
+        self.sink = Sink(**common, landing=self.landing)
+        self.data_keys = DataKeys(
+            folder / "keys" / "data", lambda: open_wrapping(FileKeys(folder / "keys")), self.clock
         )
+        self.drops = Drops(**common, **parts, data_keys=self.data_keys)
+        self.quarantine = Quarantine(landing=self.landing, sink=self.sink, declarations_folder=self.declarations)
 
     @property
     def incoming(self):

@@ -89,5 +89,5 @@ def unpack(source: Path, folder: Path, *, max_bytes: int) -> tuple[str, ...]:
                     while block := content.read(1 << 20):
                         file.write(block)
             return tuple(entry.name for entry in entries)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter for sizes beyond what a file can have
         raise ApplianceError(codes.BAD_ARCHIVE, f"not a tar archive: {error}", where=str(source)) from error

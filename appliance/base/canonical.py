@@ -23,9 +23,13 @@ def canonical(value: Any) -> bytes:
     Raises:
         ApplianceError: APL-BASE-001, the value holds a float, a large integer, a lone surrogate or another type.
     """
-    _check(value, "$", 0)
+    fault = _fault(value, 0)
+    if fault:
+        raise ApplianceError(codes.NOT_CANONICAL, fault[1], where=f"${fault[0]}")
     try:
-        return json.dumps(_sorted(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        text = _dump(value, sort_keys=True)
+        # RFC 8785 section 3.2.3 sorts keys by UTF-16 code units, which differs from Python's order above U+FFFF only.
+        return (text if text.isascii() else _dump(_sorted(value), sort_keys=False)).encode()
     except UnicodeEncodeError as error:
         raise ApplianceError(codes.NOT_CANONICAL, f"text cannot be written as UTF-8: {error}") from error
 
@@ -45,30 +49,38 @@ def parse_canonical(data: bytes) -> Any:
     return value
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def _dump(value: Any, *, sort_keys: bool) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+
+
+def _fault(value: Any, depth: int) -> tuple[str, str] | None:
+    """Where below `value` something has no canonical form, and why."""
+    kind = type(value)
     if depth > MAX_DEPTH:
-        raise ApplianceError(codes.NOT_CANONICAL, f"nested deeper than {MAX_DEPTH}", where=path)
-    if value is None or isinstance(value, bool | str):
-        return
-    if type(value) is int:
-        if abs(value) > MAX_INTEGER:
-            raise ApplianceError(codes.NOT_CANONICAL, f"integer {value} is beyond 2**53", where=path)
-        return
-    if isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", depth + 1)
-        return
+        return "", f"nested deeper than {MAX_DEPTH}"
+    if kind is str or value is None or kind is bool:
+        return None
+    if kind is int:
+        return ("", f"integer {value} is beyond 2**53") if abs(value) > MAX_INTEGER else None
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise ApplianceError(codes.NOT_CANONICAL, f"key {key!r} is not a string", where=path)
-            _check(item, f"{path}.{key}", depth + 1)
-        return
-    raise ApplianceError(codes.NOT_CANONICAL, f"a {type(value).__name__} has no canonical form", where=path)
+                return "", f"key {key!r} is not a string"
+            found = _fault(item, depth + 1)
+            if found:
+                return f".{key}{found[0]}", found[1]
+        return None
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            found = _fault(item, depth + 1)
+            if found:
+                return f"[{index}]{found[0]}", found[1]
+        return None
+    return None if isinstance(value, str) else ("", f"a {kind.__name__} has no canonical form")
 
 
 def _sorted(value: Any) -> Any:
-    # RFC 8785 section 3.2.3 sorts keys by UTF-16 code units, which differs from Python's order above U+FFFF.
+    """Mappings in the order of the standard."""
     if isinstance(value, dict):
         return {
             key: _sorted(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""``appliance audit``: read and check the audit record."""
+"""``appliance audit``: the audit record, and packs for auditors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from appliance.base.errors import EXIT_VERIFICATION, ApplianceError
+from appliance.cli import audit_pack
 from appliance.cli.command import ROLES, Call, Result, command, noun
 
 
@@ -71,4 +72,8 @@ def check(call: Call) -> Result:
     return Result(data=data, text="\n".join(lines), exit_code=0 if found.ok else EXIT_VERIFICATION)
 
 
-group = noun("audit", "Read and check the audit record.", [list_records, show, check])
+group = noun(
+    "audit",
+    "Read and check the audit record; export and judge audit packs.",
+    [list_records, show, check, *audit_pack.COMMANDS],
+)

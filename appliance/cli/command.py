@@ -3,7 +3,8 @@
 Rules
 1. A command is declared with `command`. One that changes something says so (``changes="ingest.run"``) and names the
    roles that may run it; the audit record of its intent is written before it runs, that of its outcome after. If the
-   first cannot be written, the command does not run.
+   first cannot be written, the command does not run. With the flag that it names as ``unless`` it changes nothing,
+   not even the log.
 2. A command returns a `Result`; this module prints it: text for people, one JSON object with --json.
 3. stdout carries the result, stderr everything else.
 
@@ -84,10 +85,30 @@ class Call:
 
         return Parts(site=self.site, clock=self.clock)
 
+    def renew(self) -> None:
+        """Build the parts anew when next asked for: the keys of the site were changed."""
+        self.__dict__.pop("parts", None)
+
     def say(self, message: str) -> None:
         """Talk to the person, not to the program that reads stdout."""
         if not self.as_json:
             click.echo(message, err=True)
+
+
+class Actor(click.ParamType[str]):
+    """A role, or a person in one: ``approver/alice``."""
+
+    name = "role"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(ROLES)}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from appliance.governance.roles import is_actor
+
+        if not is_actor(value):
+            self.fail(f"{value!r} is not one of {', '.join(ROLES)}, or approver/NAME or auditor/NAME.", param, ctx)
+        return value
 
 
 def command(
@@ -96,6 +117,7 @@ def command(
     *,
     example: str,
     changes: str | None = None,
+    unless: str | None = None,
     roles: Sequence[str] = ROLES,
     needs_site: bool = True,
     hidden: bool = False,
@@ -110,8 +132,9 @@ def command(
         @functools.wraps(function)
         def run(site: str, as_role: str, as_json: bool, **options: Any) -> None:
             call = Call(site_folder=Path(site), role=as_role, as_json=as_json)
+            changing = None if unless is not None and options[unless] else changes
             with log.tracing():
-                result = _run(call, function, options, changes=changes, roles=tuple(roles), recorded=needs_site)
+                result = _run(call, function, options, changes=changing, roles=tuple(roles), recorded=needs_site)
             click.echo(json.dumps(result.data, default=str) if as_json else result.text)
             if result.exit_code:
                 raise click.exceptions.Exit(result.exit_code)
@@ -122,11 +145,11 @@ def command(
             click.option(
                 "--as",
                 "as_role",
-                type=click.Choice(ROLES),
+                type=Actor(),
                 envvar="APPLIANCE_ROLE",
                 default=roles[0],
                 show_default=True,
-                help="Role whose key signs the audit record.",
+                help="Role whose key signs the audit record, or a person in it: approver/alice.",
             ),
             click.option(
                 "--site",
@@ -167,7 +190,7 @@ def _run(
         log.configure(
             path=call.site.logs / "appliance.jsonl", level=os.environ.get("APPLIANCE_LOG", call.site.settings.log.level)
         )
-    if changes is not None and call.role not in roles:
+    if changes is not None and call.role.partition("/")[0] not in roles:
         raise ApplianceError(codes.ROLE_REFUSED, f"{changes} is for {', '.join(roles)}; it was called as {call.role}")
     if changes is None or not recorded:
         return function(call, **options)

@@ -18,11 +18,13 @@ from appliance.base.errors import EXIT_FAILED, EXIT_USAGE, ApplianceError
 
 NOUNS: dict[str, str] = {
     "demo": "Run the whole product on a synthetic transformer fleet",
-    "site": "Create, check and show the site file",
+    "site": "Create, check and show a site; run its servers",
     "ingest": "Take readings and drops from the spool into the lake",
+    "connector": "Pull from other systems into the spool",
     "quarantine": "Look at refused readings and bring them in after a fix",
     "table": "List, show and maintain lake tables",
-    "schema": "Show the wire schemas and drop mappings",
+    "subject": "Show and erase what is kept of one subject",
+    "schema": "Register and check schemas; show wire schemas and drop mappings",
     "feature": "List, compute and look up features",
     "train": "Train models from recipes",
     "reproduce": "Rebuild a model from its signed statements and compare bytes",
@@ -31,8 +33,8 @@ NOUNS: dict[str, str] = {
     "predict": "Ask the live model for a prediction",
     "drift": "Compare the newest window with the reference",
     "pipeline": "Run the retrain pipeline step by step, resumable",
-    "trust": "Signing ceremony, trust config and log",
-    "audit": "Read and check the audit record",
+    "trust": "Signing ceremony, keys, witnesses and trust media",
+    "audit": "The audit record, and packs for auditors",
     "portal": "Start the local web pages",
     "verify": "Check everything that an artifact or prediction rests on, offline",
 }

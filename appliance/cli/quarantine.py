@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -61,4 +62,74 @@ def reparse(call: Call) -> Result:
     )
 
 
-group = noun("quarantine", "Look at refused readings and bring them in after a fix.", [list_, show, reparse])
+@command("quarantine", "letters", example="appliance quarantine letters --code DECODE")
+@click.option("--source", default=None, metavar="SOURCE", help="Only of this source, such as kafka:readings:0.")
+@click.option("--code", default=None, metavar="CODE", help="Only with this reason code.")
+@click.option("--all", "answered", is_flag=True, help="Also those that were answered.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Letters at most.")
+def letters(call: Call, source: str | None, code: str | None, answered: bool, limit: int) -> Result:
+    """List dead letters: what came in and could not be decoded."""
+    found = call.parts.letters.find(source=source, code=code, answered=answered)
+    rows = [
+        (each.source, each.position, each.code, each.lost, each.arrived_at, each.answered, each.detail)
+        for each in found[:limit]
+    ]
+    heads = ("source", "position", "code", "lost", "arrived", "answered", "detail")
+    return Result(
+        data={"letters": [asdict(each) for each in found[:limit]], "found": len(found)},
+        text=f"{len(found)} letters\n\n{table(heads, rows)}" if found else "no letters",
+    )
+
+
+@command("quarantine", "letter", example="appliance quarantine letter kafka:readings:0 4711")
+@click.argument("source")
+@click.argument("position", type=click.IntRange(0))
+def letter(call: Call, source: str, position: int) -> Result:
+    """Show a dead letter: what failed, and of its bytes size, digest and schema."""
+    found = call.parts.letters.one(source, position)
+    look = call.parts.letters.look(found)
+    rows = [*asdict(found).items(), *asdict(look).items()]
+    return Result(data={**asdict(found), **asdict(look)}, text=table(("what", "value"), rows))
+
+
+@command(
+    "quarantine",
+    "take-out",
+    changes="quarantine.take-out",
+    roles=("data-engineer",),
+    example="appliance quarantine take-out kafka:readings:0 4711 letter.bin",
+)
+@click.argument("source")
+@click.argument("position", type=click.IntRange(0))
+@click.argument("file", type=click.Path(path_type=Path))
+def take_out(call: Call, source: str, position: int, file: Path) -> Result:
+    """Write the bytes of a dead letter to a new file, as they came."""
+    size = call.parts.letters.take_out(call.parts.letters.one(source, position), file)
+    return Result(data={"file": str(file), "bytes": size}, text=f"{size} bytes in {file}")
+
+
+@command(
+    "quarantine",
+    "answer",
+    changes="quarantine.answer",
+    roles=("data-engineer",),
+    example="appliance quarantine answer kafka:readings:0 4711 mended.jsonl",
+)
+@click.argument("source")
+@click.argument("position", type=click.IntRange(0))
+@click.argument("file", type=click.Path(path_type=Path))
+def answer(call: Call, source: str, position: int, file: Path) -> Result:
+    """Send a mended copy of a dead letter into the spool: an Avro file, or a reading batch as JSON on each line.
+
+    appliance ingest run then judges it like everything that comes in. The letter stays in quarantine and counts as
+    answered.
+    """
+    name = call.parts.letters.answer(call.parts.letters.one(source, position), file)
+    return Result(data={"file": name}, text=f"{name} waits in the spool")
+
+
+group = noun(
+    "quarantine",
+    "Look at refused readings and bring them in after a fix.",
+    [list_, show, reparse, letters, letter, take_out, answer],
+)

@@ -1,4 +1,4 @@
-"""``appliance site``: create, check and show a site."""
+"""``appliance site``: create, check and show a site, and start and stop its servers."""
 
 from __future__ import annotations
 
@@ -31,16 +31,21 @@ def init(call: Call, assignments: tuple[str, ...]) -> Result:
 
     The first record of the new log is that of its own making. The site appears complete or not at all.
     """
+    from appliance.trust.custody import root_digest
+
     site = create_site(call, dict(_assignment(text) for text in assignments))
+    digest = root_digest(site.trust)
     return Result(
-        data={"site": str(site.folder), "name": site.settings.site.name},
-        text=f"Site {site.settings.site.name} stands in {site.folder}\nNext: appliance site check",
+        data={"site": str(site.folder), "name": site.settings.site.name, "root_digest": digest},
+        text=f"Site {site.settings.site.name} stands in {site.folder}\n"
+        f"Write down the root digest, auditors pin it: {digest}\nNext: appliance site check",
     )
 
 
 def create_site(call: Call, changes: dict[str, Any]) -> Site:
     """Build the site beside its place and rename it in."""
     from appliance.governance.roles import RoleKeys
+    from appliance.orchestration.trust_changes import minutes, pin_anchor
     from appliance.trust.ceremony import init_trust
 
     target = call.site_folder.absolute()
@@ -52,15 +57,16 @@ def create_site(call: Call, changes: dict[str, Any]) -> Site:
         site = init_site(draft, changes)
         keys = RoleKeys(site.keys)
         keys.create_all()
-        init_trust(site.trust, site.settings.site.name, call.clock, keys.publics())
         parts = Parts(site=site, clock=call.clock)
+        init_trust(site.trust, site.settings.site.name, call.clock, keys.publics(), parts.key_store)
         audit = parts.audit
         intent = audit.begin(
             role=call.role, action="site.init", arguments={key: str(value) for key, value in changes.items()}
         )
         for folder in (site.declarations, site.spool, site.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        _pin_trust_anchor(site, parts)
+        pin_anchor(site, parts)
+        minutes(parts, call.role, "trust.init", {"log_key": parts.log.key.text()})
         audit.end(intent, outcome="done", detail="")
         draft.chmod(0o750)
         if target.exists():
@@ -71,30 +77,6 @@ def create_site(call: Call, changes: dict[str, Any]) -> Site:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return open_site(target)
-
-
-def _pin_trust_anchor(site: Site, parts: Parts) -> None:
-    """Name the public trust material in the log, so that a change of any byte of it is found."""
-    from appliance.base.digest import digest_file
-    from appliance.governance.lineage import FileRecord
-
-    public = [
-        site.trust / "trust-config.json",
-        site.trust / "log.vkey",
-        *sorted((site.trust / "certificates").iterdir()),
-    ]
-    parts.lineage.write(
-        kind="trust-anchor",
-        name=site.settings.site.name,
-        files=[
-            FileRecord(
-                path=path.relative_to(site.folder).as_posix(), digest=digest_file(path), size=path.stat().st_size
-            )
-            for path in public
-        ],
-        inputs=[],
-        facts={},
-    )
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -160,4 +142,72 @@ def metrics(call: Call) -> Result:
     return Result(data={"metrics": text.splitlines()}, text=text.rstrip())
 
 
-group = noun("site", "Create, check and show the site file.", [init, check, show, metrics])
+_ONLY = click.option("--only", metavar="NAME,...", default="", help="These servers; all when not given.")
+
+
+def _names(only: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in only.split(",") if name.strip())
+
+
+@command("site", "up", changes="site.up", roles=("operator",), example="appliance site up --site ./site")
+@_ONLY
+def up(call: Call, only: str) -> Result:
+    """Start the servers of the site on this machine, and wait until each answers a real request.
+
+    What a named server needs is started with it. For development: secrets and the unseal key are files of the site.
+    """
+    from appliance.deploy.servers import lifecycle
+    from appliance.deploy.servers.place import place_of
+
+    started = lifecycle.up(place_of(call.site), _names(only), call.clock, call.say)
+    return Result(
+        data={"started": list(started)},
+        text=f"Started {', '.join(started)}." if started else "All of them ran already.",
+    )
+
+
+@command("site", "down", changes="site.down", roles=("operator",), example="appliance site down --site ./site")
+@_ONLY
+def down(call: Call, only: str) -> Result:
+    """Stop the servers of the site, those that need others first; their data stay."""
+    from appliance.deploy.servers import lifecycle
+    from appliance.deploy.servers.place import place_of
+
+    stopped = lifecycle.down(place_of(call.site), _names(only), call.say)
+    return Result(
+        data={"stopped": list(stopped)}, text=f"Stopped {', '.join(stopped)}." if stopped else "None of them ran."
+    )
+
+
+@command("site", "status", example="appliance site status --site ./site")
+def status(call: Call) -> Result:
+    """Ask every server of the site now, and list state, port and memory."""
+    from appliance.deploy.servers import lifecycle
+    from appliance.deploy.servers.place import place_of
+
+    found = lifecycle.status(place_of(call.site))
+    total = sum(each.memory_bytes for each in found)
+    lines = [
+        f"{each.name:<13} {each.state:<9} {each.port:>6} {each.memory_bytes / 2**20:>7.0f} MiB  {each.reason}".rstrip()
+        for each in found
+    ]
+    return Result(
+        data={
+            "servers": [
+                {
+                    "name": each.name,
+                    "state": each.state,
+                    "pid": each.pid,
+                    "port": each.port,
+                    "memory_bytes": each.memory_bytes,
+                    "reason": each.reason,
+                }
+                for each in found
+            ],
+            "memory_bytes": total,
+        },
+        text="\n".join([*lines, f"{'all':<13} {'':<9} {'':>6} {total / 2**20:>7.0f} MiB"]),
+    )
+
+
+group = noun("site", "Create, check and show a site; run its servers.", [init, check, show, metrics, up, down, status])

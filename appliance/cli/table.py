@@ -6,7 +6,11 @@ from dataclasses import asdict
 
 import click
 
+from appliance.base.errors import EXIT_FAILED
+from appliance.base.progress import NoProgress
 from appliance.cli.command import Call, Result, command, noun
+from appliance.cli.progress import terminal_progress
+from appliance.cli.table_upkeep import upkeep
 from appliance.cli.text import table
 
 
@@ -30,13 +34,17 @@ def list_(call: Call) -> Result:
 @click.option("--where", default=None, metavar="FILTER", help="Rows to show, for example: value > 90 and unit = 'Cel'")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Rows at most.")
 def show(call: Call, name: str, where: str | None, limit: int) -> Result:
-    """Show a table's columns and some of its rows."""
+    """Show a table's columns and some of its rows; sensitive values are masked, for everybody."""
+    from appliance.ingestion.sensitive.masking import masked
+    from appliance.storage.columns import tags_of
+
     lake = call.parts.lake
+    tags = tags_of(lake.table(name))
     schema = lake.schema(name)
     found = lake.scan(name, where=where, limit=limit)
     head = lake.head(name)
     columns = [{"name": field.name, "type": str(field.type), "null": field.nullable} for field in schema]
-    rows = found.to_pylist()
+    rows = [masked(row, tags) for row in found.to_pylist()]
     text = "\n\n".join(
         (
             table(("column", "type", "null"), [tuple(each.values()) for each in columns]),
@@ -55,6 +63,22 @@ def show(call: Call, name: str, where: str | None, limit: int) -> Result:
     )
 
 
+@command("table", "tags", example="appliance table tags silver.customers")
+@click.argument("name")
+def tags(call: Call, name: str) -> Result:
+    """Show which columns of a table are sensitive, and those that somebody declared to be none."""
+    from appliance.storage.columns import tags_of
+
+    found = [
+        {"column": column, "tag": tag, "reason": reason}
+        for column, (tag, reason) in tags_of(call.parts.lake.table(name)).items()
+    ]
+    return Result(
+        data={"table": name, "tags": found},
+        text=table(("column", "tag", "reason"), [tuple(each.values()) for each in found]),
+    )
+
+
 @command("table", "history", example="appliance table history silver.readings")
 @click.argument("name")
 def history(call: Call, name: str) -> Result:
@@ -67,25 +91,65 @@ def history(call: Call, name: str) -> Result:
     )
 
 
+@command("table", "contracts", example="appliance table contracts --json")
+def contracts(call: Call) -> Result:
+    """List the contracts of tables: each check, what it asks for, and what its newest run found."""
+    from appliance.ingestion.gates.verdict import describe, kind_of
+
+    newest = call.parts.gates.newest()
+    found = []
+    for contract in call.parts.gates.contracts:
+        for check in contract.checks:
+            last = newest.get((contract.table, check.id), {})
+            found.append(
+                {
+                    "table": contract.table,
+                    "version": contract.version,
+                    "owner": contract.owner,
+                    "check": check.id,
+                    "kind": kind_of(check),
+                    "severity": check.severity,
+                    "expected": describe(check),
+                    "outcome": last.get("outcome", "never run"),
+                    "observed": last.get("observed", ""),
+                }
+            )
+    columns = ("table", "check", "expected", "outcome", "observed")
+    return Result(data={"checks": found}, text=table(columns, [[each[name] for name in columns] for each in found]))
+
+
 @command(
     "table",
-    "upkeep",
-    changes="table.upkeep",
+    "check",
+    changes="table.check",
     roles=("data-engineer", "operator"),
-    example="appliance table upkeep silver.readings --keep 20",
+    example="appliance table check silver.readings",
 )
-@click.argument("name", required=False)
-@click.option("--keep", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Snapshots that stay.")
-def upkeep(call: Call, name: str | None, keep: int) -> Result:
-    """Expire old snapshots of one table, or of all. Rows and data files stay."""
-    from appliance.storage.upkeep import expire
+@click.argument("tables", nargs=-1, metavar="[NAME]...")
+def check(call: Call, tables: tuple[str, ...]) -> Result:
+    """Check tables, or all that have a contract, against their contracts; keep the results in ledger.gates.
 
-    lake = call.parts.lake
-    done = [expire(lake, each, keep=keep) for each in ([name] if name else lake.tables())]
-    rows = [(each.table, each.before, each.after, each.files_removed) for each in done]
+    Ends with 1 when a check fails or cannot be judged, and names rows that break it.
+    """
+    from appliance.ingestion.sensitive.masking import masked
+
+    with terminal_progress(NoProgress() if call.as_json else None) as progress:
+        reports = call.parts.gates.run(tables or None, progress=progress)
+    rows = [
+        (report.table, each.check, each.outcome, each.observed, each.expected)
+        for report in reports
+        for each in report.results
+    ]
+    lines = [table(("table", "check", "outcome", "found", "expected"), rows)]
+    for report in reports:
+        for each in report.results:
+            if each.sample:
+                first = ", ".join(f"{name} {_short(value)}" for name, value in masked(each.sample[0], {}).items())
+                lines.append(f"{report.table} {each.check}: {each.broken} of {each.rows} rows, the first is {first}")
     return Result(
-        data={"tables": [asdict(each) for each in done]},
-        text=table(("table", "snapshots before", "after", "metadata files removed"), rows),
+        data={"passed": all(each.passed for each in reports), "tables": [asdict(each) for each in reports]},
+        text="\n".join(lines),
+        exit_code=0 if all(each.passed for each in reports) else EXIT_FAILED,
     )
 
 
@@ -94,4 +158,4 @@ def _short(value: object) -> object:
     return value if isinstance(value, int | float) or value is None or len(text) <= 60 else text[:57] + "..."
 
 
-group = noun("table", "List, show and maintain lake tables.", [list_, show, history, upkeep])
+group = noun("table", "List, show and maintain lake tables.", [list_, show, tags, history, upkeep, contracts, check])

@@ -1,4 +1,7 @@
-"""Reads declaration files: strict TOML into a frozen struct, errors with file and key."""
+"""Reads declaration files: strict TOML or YAML into a frozen struct, errors with file and key.
+
+YAML is for table contracts, whose readers know it from other tools (`config.plain_yaml`).
+"""
 
 from __future__ import annotations
 
@@ -34,3 +37,15 @@ def load_toml(path: Path, type: type[T], *, code: Code = codes.DECLARATION_INVAL
     except OSError as error:
         raise ApplianceError(code, f"cannot be read: {error.strerror}", where=str(path)) from error
     return parse_toml(data, type, where=str(path), code=code)
+
+
+def load_yaml(path: Path, type: type[T], *, code: Code = codes.DECLARATION_INVALID) -> T:
+    """One YAML document as a value of `type`; see `load_toml`."""
+    from appliance.config import plain_yaml  # 20 ms that commands without contracts need not pay
+
+    try:
+        return msgspec.convert(plain_yaml.parse(path.read_bytes()), type, strict=True)
+    except OSError as error:
+        raise ApplianceError(code, f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ApplianceError(code, str(error), where=str(path)) from error

@@ -27,7 +27,7 @@ class SiteSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Annotated[
         str,
         Meta(
-            pattern=r"^[a-z][a-z0-9-]{0,62}$",
+            pattern=r"^[a-z][a-z0-9-]{0,62}\Z",
             description="Name of the site; part of every identity that it signs with.",
         ),
     ] = "demo"
@@ -35,6 +35,18 @@ class SiteSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
         Literal["embedded"],
         Meta(description="Which half of each role is built. The servers profile comes with the data plane."),
     ] = "embedded"
+
+
+class TrustSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the keys are that the site signs with."""
+
+    keys: Annotated[
+        str,
+        Meta(
+            description="Address of the key store (file:, pkcs11: or openbao:), chosen before the ceremony; "
+            "empty: files in trust/enclave. It names files with secrets and never holds one.",
+        ),
+    ] = ""
 
 
 class IngestSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +80,73 @@ class IngestSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     late_after: Annotated[str, Meta(description="A reading that arrives so long after its event counts as late.")] = (
         "24h"
     )
+
+
+class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Readings from a topic. Files are relative to the site's folder."""
+
+    servers: Annotated[
+        str, Meta(description="Brokers to begin with, as host:port with commas between them; empty: no Kafka.")
+    ] = ""
+    topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,200}\Z", description="Topic of reading batches.")] = (
+        "readings"
+    )
+    group: Annotated[
+        str, Meta(min_length=1, description="Consumer group of the workers that share the topic's partitions.")
+    ] = "sink"
+    user: Annotated[str, Meta(description="User of the role ingest at the brokers (SCRAM-SHA-512).")] = "ingest"
+    password_file: Annotated[
+        str,
+        Meta(
+            description="File with the user's password, one line, mode 600; empty: that of the servers on this machine."
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(
+            description="Certificates that the brokers' must be issued by; empty: those of the servers on this machine."
+        ),
+    ] = ""
+    commit_after: Annotated[
+        str, Meta(description="What was read is committed after so long, or when commit_rows are waiting.")
+    ] = "10s"
+    refused_schema_ids: Annotated[
+        tuple[int, ...],
+        Meta(description="Schema ids that the registry does not know and that are not waited for any more."),
+    ] = ()
+
+
+class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Upkeep of the lake's tables."""
+
+    target_file_bytes: Annotated[
+        int,
+        Meta(
+            ge=4096,
+            le=1 << 30,
+            description="Small data files are rewritten into files of at most this size.",
+            extra_json_schema=_unit("bytes"),
+        ),
+    ] = 64 * 1024 * 1024
+    retain_files: Annotated[
+        str,
+        Meta(
+            description="How long a data file stays after a compaction replaced it. Until then every artifact that "
+            "rests on it is verified on its own bytes."
+        ),
+    ] = "90d"
+    orphans_after: Annotated[
+        str,
+        Meta(description="A file below a table that was never in it is removed when it is so old; 1h or more."),
+    ] = "24h"
+    max_small_files: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="With more small files than this, a table raises an alert.",
+            extra_json_schema=_unit("files"),
+        ),
+    ] = 200
 
 
 class MonitoringSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,6 +253,46 @@ class PortalSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 8480
 
 
+class ServersSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Third-party servers that run on this machine, on loopback."""
+
+    first_port: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=65_500,
+            description="The servers listen on consecutive ports from here.",
+            extra_json_schema=_unit("port"),
+        ),
+    ] = 8500
+    folder: Annotated[
+        str,
+        Meta(description="Where make servers put the servers; empty: .servers beside the product."),
+    ] = ""
+
+
+class SchemasSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where schemas are registered. Files are relative to the site's folder."""
+
+    registry: Annotated[
+        str,
+        Meta(
+            description="Address of a registry with the Confluent API, up to where /subjects begins; "
+            "empty: files in the folder schemas of the site.",
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="Certificates that the registry's must be issued by; empty: the system's.")
+    ] = ""
+    user: Annotated[str, Meta(description="User at the registry; empty: none is asked for.")] = ""
+    password_file: Annotated[str, Meta(description="File with the user's password, one line, mode 600.")] = ""
+    timeout: Annotated[str, Meta(description="Limit of one question to the registry, attempts included.")] = "4s"
+    compatibility: Annotated[
+        Literal["NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"],
+        Meta(description="What a new version must keep, for subjects that declare nothing else."),
+    ] = "BACKWARD"
+
+
 class TrainingSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where training jobs run."""
 
@@ -205,10 +324,15 @@ class SiteFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole site file."""
 
     site: SiteSection = SiteSection()
+    trust: TrustSection = TrustSection()
     ingest: IngestSection = IngestSection()
+    kafka: KafkaSection = KafkaSection()
+    schemas: SchemasSection = SchemasSection()
+    storage: StorageSection = StorageSection()
     training: TrainingSection = TrainingSection()
     serving: ServingSection = ServingSection()
     monitoring: MonitoringSection = MonitoringSection()
     pipeline: PipelineSection = PipelineSection()
     portal: PortalSection = PortalSection()
+    servers: ServersSection = ServersSection()
     log: LogSection = LogSection()

@@ -50,9 +50,24 @@ class Site:
         return self.folder / "spool"
 
     @property
+    def connectors(self) -> Path:
+        """Where each connector stands, and its batch under way; on the file system of `spool`."""
+        return self.folder / "connectors"
+
+    @property
+    def topics(self) -> Path:
+        """How far workers are behind the ends of partitions."""
+        return self.folder / "topics"
+
+    @property
     def objects(self) -> Path:
         """Content-addressed raw bytes."""
         return self.folder / "objects"
+
+    @property
+    def schemas(self) -> Path:
+        """Registered schemas, where no registry server keeps them."""
+        return self.folder / "schemas"
 
     @property
     def lake(self) -> Path:

@@ -269,7 +269,7 @@ def _declare(site: Path) -> None:
     """Copy the declarations that come with the product."""
     root = resources.files("appliance.demo") / "declarations"
     with resources.as_file(root) as folder:
-        for path in sorted(folder.rglob("*.toml")):
+        for path in sorted((*folder.rglob("*.toml"), *folder.rglob("*.yaml"))):
             atomic.write_bytes(site / "declarations" / path.relative_to(folder), path.read_bytes())
 
 

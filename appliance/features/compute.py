@@ -248,11 +248,14 @@ def _terms(terms, slots, offsets, event, known, value, foreign, entity, at):  # 
             n = 0
             total = 0.0
             hours = 0.0
+            first = _NEVER
             least = np.inf
             most = -np.inf
             for i in range(start, stop):
                 if known[i] > t:
                     continue
+                if n == 0:
+                    first = event[i]
                 n += 1
                 v = value[i]
                 total += v
@@ -287,6 +290,6 @@ def _terms(terms, slots, offsets, event, known, value, foreign, entity, at):  # 
                     spread += dh * dh
                 if function == STD:
                     out[r, k] = math.sqrt(squares / (n - 1))
-                elif spread > 0.0:
+                elif newest[r, k] > first:  # by the times themselves: rounding gives equal ones a spread
                     out[r, k] = cross / spread
     return out, newest, mixed

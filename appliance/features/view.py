@@ -27,7 +27,7 @@ from appliance.features import codes
 from appliance.features.contract import POLICIES, Contract
 from appliance.features.expression import Expression, parse_expression
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}\Z")]
 Policy = Literal["default", "abstain", "reject"]
 
 

@@ -10,7 +10,7 @@ Rules
    APL-AUDIT-001, and the caller must not act.
 2. `seq` counts from 0 without gaps; `previous` is the digest of the audit record before (null for the first).
 3. `signature` is by the role's key over the canonical record without it, base64. The key must be enrolled for
-   that role (see `appliance.governance.roles`).
+   that role (see `appliance.trust.enrollment`) and not revoked from there on.
 4. An outcome names its intent by log index and is signed by the same key. An intent without an outcome means that the
    program died.
 5. Arguments are text and bounded: a long value is replaced by its length and digest, too many by a count.
@@ -29,9 +29,11 @@ from appliance.base.clock import Clock, rfc3339
 from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.base.log import current_trace_id
-from appliance.governance import codes, roles
-from appliance.governance.roles import RoleKeys
-from appliance.trust import keys
+from appliance.governance import codes
+from appliance.governance.roles import RoleKeys, role_of
+from appliance.trust import enrollment, keys, revocation
+from appliance.trust.enrollment import Enrolled
+from appliance.trust.revocation import Revocation
 from appliance.trust.tiles import Tree
 from appliance.trust.tlog import TransparencyLog, Writer
 
@@ -175,7 +177,7 @@ class Audit:
                     "seq": previous.seq + 1 if previous else 0,
                     "time": rfc3339(self._clock.now()),
                     "trace_id": current_trace_id(),
-                    "role": role,
+                    "role": role_of(role),
                     "key_id": self._keys.key_id(role),
                     "previous": previous.digest if previous else None,
                     **fields,
@@ -226,7 +228,8 @@ def parse_record(entry: bytes, index: int) -> Record | None:
 
 def check_entries(entries: Sequence[bytes], where: str) -> AuditCheck:
     """Verify all records among the entries of a log whose files are known to be right."""
-    known = roles.enrolled(entries)
+    known = enrollment.enrolled(entries)
+    revoked = [each for each in revocation.revocations_of(entries) if each.target == "role-key"]
     previous: Record | None = None
     open_intents: dict[int, Mapping[str, Any]] = {}
     count = 0
@@ -234,7 +237,7 @@ def check_entries(entries: Sequence[bytes], where: str) -> AuditCheck:
         record = parse_record(entry, index)
         if record is None:
             continue
-        fault = _fault(record, previous, open_intents, known)
+        fault = _fault(record, previous, open_intents, known, revoked)
         if fault:
             return AuditCheck(records=count, fault=fault, index=index, where=where, unfinished=tuple(open_intents))
         if record.fields["phase"] == "intent":
@@ -249,7 +252,8 @@ def _fault(
     record: Record,
     previous: Record | None,
     open_intents: Mapping[int, Mapping[str, Any]],
-    known: Mapping[str, tuple[str, keys.PublicKey]],
+    known: Mapping[str, Enrolled],
+    revoked: Sequence[Revocation],
 ) -> str:
     """What is wrong with a record; empty when nothing is."""
     fields = record.fields
@@ -259,19 +263,22 @@ def _fault(
         return f"expected previous {expected}, got {fields['previous']}"
     if record.seq != (previous.seq + 1 if previous else 0):
         return f"expected seq {previous.seq + 1 if previous else 0}, got {record.seq}"
-    # 2. the key, enrolled for this role before
-    if fields["key_id"] not in known:
+    # 2. the key, enrolled for this role before, and not revoked
+    enrolled = known.get(fields["key_id"])
+    if enrolled is None or enrolled.index > record.index:
         return f"key {fields['key_id']} is not enrolled"
-    role, public = known[fields["key_id"]]
-    if fields["role"] != role:
-        return f"expected role {role} by its key, got {fields['role']}"
+    if fields["role"] != enrolled.role:
+        return f"expected role {enrolled.role} by its key, got {fields['role']}"
+    for each in revoked:
+        if each.id == fields["key_id"] and record.index >= each.from_index:
+            return f"key {each.id} is revoked from log index {each.from_index}: {each.reason}"
     # 3. the signature
     unsigned = {name: value for name, value in fields.items() if name != "signature"}
     try:
         signature = base64.b64decode(fields["signature"], validate=True)
     except (ValueError, TypeError):
         return "the signature is not base64"
-    if not keys.is_signature(public, signature, canonical(unsigned)):
+    if not keys.is_signature(enrolled.public, signature, canonical(unsigned)):
         return "the signature is not by the role's key"
     # 4. the phase
     if fields["phase"] == "intent":

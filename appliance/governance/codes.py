@@ -133,3 +133,10 @@ NO_ROLLBACK = declare(
     meaning="No version was live before the present one.",
     action="Promote an approved version instead.",
 )
+APPROVALS_TOO_FEW = declare(
+    "APL-MODEL-016",
+    "Too few different people approved",
+    meaning="The trust policy asks for a number of approvals by different people before a model may be loaded.",
+    action="Have others approve it: appliance model approve NAME/VERSION --as approver/PERSON.",
+    exit_code=EXIT_APPROVAL,
+)

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
-from appliance.governance import codes, roles, stages
+from appliance.governance import codes, stages
 from appliance.governance.approvals import Approval, require_approval
 from appliance.governance.package import MANIFEST, PackageManifest, check_files, parse_manifest
 from appliance.governance.package_store import package_folder
 from appliance.governance.stages import Stage, Standing
-from appliance.trust import statements
+from appliance.trust import enrollment, statements
 from appliance.trust.anchor import Anchor
 from appliance.trust.sigstore_offline import VerifiedStatement
 
@@ -68,7 +68,7 @@ def check_loadable(
     folder = package_folder(registry, name, version)
     statement = verify_model(standing, anchor)
     manifest = check_package(folder, standing, statement)
-    approval = require_approval(standing, anchor, enrolled=roles.enrolled(entries), now=now)
+    approval = require_approval(standing, anchor, enrolled=enrollment.enrolled(entries), now=now)
     return Loadable(folder=folder, manifest=manifest, standing=standing, statement=statement, approval=approval)
 
 

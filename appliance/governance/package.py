@@ -31,9 +31,9 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # recipes and contracts; ours have 10 kB
 DUTIES = ("owner", "slo", "staleness")
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
-Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}\Z")]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -39,7 +39,7 @@ from appliance.governance.package import (
 )
 from appliance.governance.package_store import package_folder, store_package
 from appliance.governance.registry_index import RegistryIndex, Row
-from appliance.governance.roles import RoleKeys
+from appliance.governance.roles import RoleKeys, role_of
 from appliance.governance.stages import History, Move, Stage, Standing
 from appliance.trust import statements
 from appliance.trust.anchor import Anchor
@@ -130,7 +130,7 @@ class Registry:
                 to="candidate",
                 statement=digest_bytes(statement),
             )
-            return self._publish([move], name, version)
+            return self._publish(intent, [move], name, version)
 
     def approve(
         self, name: str, version: int, *, reason: str, lifetime: dt.timedelta = APPROVAL_LIFETIME
@@ -144,7 +144,7 @@ class Registry:
         intent = self.audit.current()
         with self._locked():
             standing = self._standing(name, version, self._indexed())
-            if standing.stage == "retired" or not reason.strip() or intent.role != approvals.ROLE:
+            if standing.stage == "retired" or not reason.strip() or role_of(intent.role) != approvals.ROLE:
                 raise ApplianceError(
                     codes.STAGE_REFUSED,
                     f"{name}/{version} is {standing.stage}; an approval needs a reason and the role approver",
@@ -159,7 +159,7 @@ class Registry:
             self.signer.sign(statement, intent.role)
             stage: Stage = "approved" if standing.stage == "candidate" else standing.stage
             move = self._step(intent, standing, stage, statement=digest_bytes(statement), reason=reason)
-            return self._publish([move], name, version)
+            return self._publish(intent, [move], name, version)
 
     def promote(self, name: str, version: int) -> ModelVersion:
         """Make an approved version live; the one that was live is approved again and kept for `rollback`.
@@ -176,7 +176,7 @@ class Registry:
             self.check_loadable(name, version)
             live = history.live(name)
             moves = [self._step(intent, live, "approved", reason=f"replaced by version {version}")] if live else []
-            return self._publish([*moves, self._step(intent, standing, "live")], name, version)
+            return self._publish(intent, [*moves, self._step(intent, standing, "live")], name, version)
 
     def rollback(self, name: str, *, reason: str) -> ModelVersion:
         """Make the version live that was live before the present one.
@@ -193,7 +193,7 @@ class Registry:
                 raise ApplianceError(codes.NO_ROLLBACK, f"no version of {name} was live before")
             self.check_loadable(name, target.version)
             moves = [self._step(intent, live, "approved", reason=reason), self._step(intent, target, "live")]
-            return self._publish(moves, name, target.version)
+            return self._publish(intent, moves, name, target.version)
 
     def retire(self, name: str, version: int, *, reason: str) -> ModelVersion:
         """End a version for good.
@@ -206,7 +206,7 @@ class Registry:
             standing = self._standing(name, version, self._indexed())
             if standing.stage == "retired":
                 raise ApplianceError(codes.STAGE_REFUSED, f"{name}/{version} is retired already")
-            return self._publish([self._step(intent, standing, "retired", reason=reason)], name, version)
+            return self._publish(intent, [self._step(intent, standing, "retired", reason=reason)], name, version)
 
     def get(self, name: str, version: int) -> ModelVersion:
         """Raises:
@@ -350,13 +350,13 @@ class Registry:
             **fields,
             reason=reason[: stages.MAX_REASON_CHARACTERS],
             time=rfc3339(self.clock.now()),
-            role=intent.role,
+            role=role_of(intent.role),
             key_id=self.keys.key_id(intent.role),
             intent=intent.index,
         )
 
-    def _publish(self, moves: Sequence[Move], name: str, version: int) -> ModelVersion:
-        self.log.append([stages.sign_move(move, self.keys) for move in moves])
+    def _publish(self, intent: Intent, moves: Sequence[Move], name: str, version: int) -> ModelVersion:
+        self.log.append([stages.sign_move(move, self.keys, intent.role) for move in moves])
         try:
             history = self._indexed()
         except ApplianceError as error:

@@ -3,23 +3,25 @@
 Rules
 1. There are five roles. Each has one key, which signs audit records, moves of models and requests for certificates.
 2. Keys are made once and never overwritten; unsafe key files are refused (see `appliance.trust.keys`).
-3. A key counts when the ceremony enrolled it: by the entries with which the transparency log begins (`enrolled`), not
-   because a file lies in a folder, and not by an entry that somebody appended later.
+3. An approver or auditor may also act by name, ``approver/alice``, with a key of their own: several people can then
+   approve one thing (`trust.ceremony.role_identity` gives their identities). Audit records carry the role; the key
+   tells who it was.
+4. A key counts when the log enrolls it (`appliance.trust.enrollment`), not because a file lies in a folder.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping
+import re
 from pathlib import Path
 
-from appliance.base.canonical import parse_canonical
 from appliance.base.errors import ApplianceError
 from appliance.governance import codes
 from appliance.trust import keys
 from appliance.trust.keys import FileKeys, KeyStore, PublicKey, SigningKey
 
 ROLES = ("operator", "data-engineer", "data-scientist", "approver", "auditor")
+NAMED_ROLES = ("approver", "auditor")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
 class RoleKeys:
@@ -71,22 +73,19 @@ class RoleKeys:
         return self._loaded[role]
 
 
-def enrolled(entries: Iterable[bytes]) -> Mapping[str, tuple[str, PublicKey]]:
-    """Key id -> (role, key), from the entries of a log; reads no further than its enrollments."""
-    found: dict[str, tuple[str, PublicKey]] = {}
-    for entry in entries:
-        try:
-            document = parse_canonical(entry)
-        except ApplianceError:
-            break
-        if not isinstance(document, dict) or document.get("kind") != "role-key":
-            break
-        public = keys.parse_public(base64.b64decode(document["public"]))
-        found[keys.key_id(public)] = (document["role"], public)
-    return found
+def role_of(actor: str) -> str:
+    """``approver`` of ``approver/alice``."""
+    return actor.partition("/")[0]
 
 
-def _checked(role: str) -> str:
-    if role not in ROLES:
-        raise ApplianceError(codes.ROLE_UNKNOWN, f"expected one of {', '.join(ROLES)}, got {role!r}")
-    return role
+def is_actor(text: str) -> bool:
+    """Whether this names a role, or a person in one."""
+    role, slash, name = text.partition("/")
+    return text in ROLES or (slash == "/" and role in NAMED_ROLES and _NAME.fullmatch(name) is not None)
+
+
+def _checked(actor: str) -> str:
+    """The name of the key of a role or person."""
+    if not is_actor(actor):
+        raise ApplianceError(codes.ROLE_UNKNOWN, f"expected one of {', '.join(ROLES)}, got {actor!r}")
+    return actor.replace("/", "-")

@@ -28,10 +28,10 @@ import msgspec
 
 from appliance.base.canonical import canonical, parse_canonical
 from appliance.base.errors import ApplianceError
-from appliance.governance import codes, roles
+from appliance.governance import codes
 from appliance.governance.roles import RoleKeys
-from appliance.trust import keys
-from appliance.trust.keys import PublicKey
+from appliance.trust import enrollment, keys
+from appliance.trust.enrollment import Enrolled
 
 Stage = Literal["candidate", "approved", "live", "retired"]
 MARK = b'"kind":"model-stage"'
@@ -77,7 +77,7 @@ class Standing:
     Attributes:
         registrar_key: id of the role key that registered it.
         statement: digest of the model statement.
-        approval: digest of the newest approval, None before there is one.
+        approvals: digests of all approvals, oldest first.
         moves: log indexes of its moves.
     """
 
@@ -90,8 +90,13 @@ class Standing:
     registrar_key: str
     registered_at: str
     statement: str
-    approval: str | None
+    approvals: tuple[str, ...]
     moves: tuple[int, ...]
+
+    @property
+    def approval(self) -> str | None:
+        """The newest approval; None before there is one."""
+        return self.approvals[-1] if self.approvals else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +117,11 @@ class History:
         return [self.versions[key] for key in sorted(self.versions) if key[0] == name]
 
 
-def sign_move(move: Move, role_keys: RoleKeys) -> bytes:
-    """The log entry of a move."""
+def sign_move(move: Move, role_keys: RoleKeys, actor: str) -> bytes:
+    """The log entry of a move, signed by the key of `actor`."""
     document = _document(move)
     del document["signature"]
-    signature = base64.b64encode(role_keys.sign(move.role, canonical(document))).decode()
+    signature = base64.b64encode(role_keys.sign(actor, canonical(document))).decode()
     return canonical({**document, "signature": signature})
 
 
@@ -127,7 +132,7 @@ def replay(entries: Iterable[bytes]) -> History:
         ApplianceError: APL-MODEL-013, a move is not signed as the rules say or not allowed.
     """
     entries = list(entries)
-    known = roles.enrolled(entries)
+    known = enrollment.enrolled(entries)
     history = History(versions={}, lives={})
     for index, entry in enumerate(entries):
         if MARK in entry and (document := _parse(entry)) is not None:
@@ -151,17 +156,17 @@ def _parse(entry: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and document.get("kind") == "model-stage" else None
 
 
-def _check(document: dict[str, Any], index: int, known: Mapping[str, tuple[str, PublicKey]]) -> Move:
+def _check(document: dict[str, Any], index: int, known: Mapping[str, Enrolled]) -> Move:
     try:
         move = msgspec.convert(document, Move, strict=True)
         signature = base64.b64decode(move.signature, validate=True)
     except ValueError as error:
         raise _refused(index, f"malformed: {error}") from error
-    role, public = known.get(move.key_id, ("", None))
-    if public is None or role != move.role:
+    enrolled = known.get(move.key_id)
+    if enrolled is None or enrolled.role != move.role or enrolled.index > index:
         raise _refused(index, f"key {move.key_id} is not enrolled for role {move.role}")
     unsigned = {name: value for name, value in document.items() if name != "signature"}
-    if not keys.is_signature(public, signature, canonical(unsigned)):
+    if not keys.is_signature(enrolled.public, signature, canonical(unsigned)):
         raise _refused(index, f"not signed by the key of {move.role}")
     return move
 
@@ -195,7 +200,7 @@ def _follow(history: History, move: Move, index: int) -> None:
         registrar_key=before.registrar_key if before else move.key_id,
         registered_at=before.registered_at if before else move.time,
         statement=before.statement if before else (move.statement or ""),
-        approval=move.statement if approves else (before.approval if before else None),
+        approvals=(*(before.approvals if before else ()), *([move.statement] if approves and move.statement else [])),
         moves=(*(before.moves if before else ()), index),
     )
 

@@ -12,13 +12,14 @@ from appliance.base.clock import Clock
 from appliance.base.digest import PREFIX
 from appliance.base.errors import ApplianceError
 from appliance.config.site import Site
-from appliance.governance import roles, stages
+from appliance.governance import stages
 from appliance.governance.lineage import Document, Lineage
 from appliance.governance.stages import History
 from appliance.orchestration.chain import Chain
 from appliance.orchestration.findings import Findings
+from appliance.trust import enrollment
 from appliance.trust.anchor import Anchor
-from appliance.trust.keys import PublicKey
+from appliance.trust.enrollment import Enrolled
 
 
 @dataclass(kw_only=True)
@@ -38,8 +39,8 @@ class Case:
         return stages.replay(self.entries)
 
     @cached_property
-    def enrolled(self) -> Mapping[str, tuple[str, PublicKey]]:
-        return roles.enrolled(self.entries)
+    def enrolled(self) -> Mapping[str, Enrolled]:
+        return enrollment.enrolled(self.entries)
 
     @cached_property
     def lineage_ids(self) -> tuple[str, ...]:

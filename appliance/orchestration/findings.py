@@ -13,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from appliance.base.errors import ApplianceError
-from appliance.orchestration.verdict import Link
+from appliance.trust.verdict import Link
 
 T = TypeVar("T")
 
@@ -25,6 +25,7 @@ class Findings:
         self._site_folder = site_folder
         self.links: list[Link] = []
         self.established: list[str] = []
+        self.not_established: list[str] = []
 
     @property
     def broken(self) -> list[Link]:

@@ -1,7 +1,8 @@
 """Recomputes what follows from files whose digests hold: lake rows from raw bytes, content digests of training sets.
 
 What rests on a broken file is not compared with it: the broken file is the finding, and it is reported already. When a
-lineage document is broken it is not known what rests on what, and nothing is recomputed.
+lineage document is broken it is not known what rests on what, and nothing is recomputed. In place of a file that upkeep
+removed counts the one that stands in for it.
 """
 
 from __future__ import annotations
@@ -15,25 +16,32 @@ from appliance.features.training_set import open_training_set
 from appliance.ingestion.decode import Limits
 from appliance.orchestration.case import Case
 from appliance.orchestration.rederive import compare_with_raw
+from appliance.orchestration.removed_files import stands_in
 from appliance.storage import names
 from appliance.storage.objects import FolderStore
 
 
 def check_lake(case: Case) -> None:
     """Every accepted reading of the chain against the raw object that it came from."""
-    records = [file.path for document in case.chain.of_kind("commit", names.RAW) for file in document.files]
+    named = [file.path for document in case.chain.of_kind("commit", names.RAW) for file in document.files]
+    records = list(dict.fromkeys(filter(None, (stands_in(path, case.chain.removed) for path in named))))
     if not case.chain.whole or not case.findings.sound(records):
         return
     raw = _raw_objects(case, records)
     settings = case.site.settings.ingest
     limits = Limits(max_file_bytes=settings.max_file_bytes, max_expansion=settings.max_expansion)
     name = f"commit {names.READINGS}"
-    checked = whole = 0
+    checked = whole = unseen = 0
     held = case.findings.held_files()
     usable = {key: path for key, path in raw.items() if case.findings.inside(path) in held}
     broken = frozenset(raw) - frozenset(usable)
     for document in case.chain.of_kind("commit", names.READINGS):
         for file in document.files:
+            gone = case.chain.removed.get(file.path)
+            if gone is not None:
+                # Where the compaction is below the subject too, its file is compared like any other.
+                unseen += gone.compaction not in case.chain.documents
+                continue
             whole += 1
             if file.path not in held:
                 continue
@@ -45,7 +53,11 @@ def check_lake(case: Case) -> None:
                 "recomputed", name, file.path, not difference, difference or "every row stands in the raw bytes"
             )
             checked += not difference
-    if checked == whole > 0 and not broken:
+    if unseen:
+        case.findings.not_established.append(
+            f"that the readings of {unseen} removed files stand in the raw bytes that came in"
+        )
+    elif checked == whole > 0 and not broken:
         case.findings.established.append(
             "every accepted reading below the subject stands in the raw bytes that came in"
         )

@@ -14,15 +14,16 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from appliance.governance.lineage import Document
 from appliance.governance.package import MODEL
 from appliance.governance.package_store import package_folder
 from appliance.orchestration.case import Case
 from appliance.orchestration.model_links import verify_model
 from appliance.orchestration.recompute import recompute_prediction
+from appliance.orchestration.removed_files import standing
 from appliance.serving.contract import Prediction
 from appliance.serving.prediction_table import to_arrow
 from appliance.storage import names
+from appliance.storage.upkeep.documents import rewrites_of
 
 
 def verify_prediction(case: Case, prediction_id: str) -> bool:
@@ -30,6 +31,8 @@ def verify_prediction(case: Case, prediction_id: str) -> bool:
     commits = list(case.documents("commit", names.PREDICTIONS))
     for document in commits:
         for file in document.files:
+            if case.chain.was_removed(file):
+                continue  # its rows stand in a later commit
             row = _row(case, file.path, prediction_id)
             if row is not None:
                 case.chain.add(document.id)
@@ -67,6 +70,12 @@ def _check(case: Case, record: Mapping[str, Any], path: str) -> None:
     if record["data"]:
         case.chain.add(record["data"])
     readings = _readings(case, record["data"])
+    if readings is None:
+        case.findings.not_established.append(
+            f"that features and score of {name} follow from the readings: some of their files were removed, and what "
+            "stands in for these holds later readings too"
+        )
+        return
     if not held or not case.chain.whole or not case.findings.sound(readings):
         return
     package = package_folder(case.site.registry, standing.name, standing.version)
@@ -106,8 +115,12 @@ def _as_row(line: bytes) -> Mapping[str, Any]:
     return rows[0]
 
 
-def _readings(case: Case, data: str) -> list[str]:
-    """Data files of the readings that the online store held: the commits below `data`, or all when it is not named."""
+def _readings(case: Case, data: str) -> list[str] | None:
+    """Files with the readings that the online store held: those of the commits below `data`, or of all when it is not
+    named. None when they are not there, and nothing has exactly their rows."""
     below = case.chain.below(data) if data else None
-    commits: list[Document] = list(case.chain.of_kind("commit", names.READINGS))
-    return [file.path for document in commits if below is None or document.id in below for file in document.files]
+    commits = [each for each in case.chain.of_kind("commit", names.READINGS) if below is None or each.id in below]
+    replaced = {file.path for each in commits for rewrite in rewrites_of(each) for file in rewrite.replaced}
+    held = {file.path for each in commits for file in each.files} - replaced
+    found = standing(held, case.chain.removed)
+    return None if found is None else sorted(found)

@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from appliance.ingestion.chunk import Chunk
 from appliance.ingestion.declarations import US_PER_UNIT
-from appliance.ingestion.decode import Limits, decode
+from appliance.ingestion.decode import Limits
+from appliance.ingestion.raw_object import chunks_of
 
 SAME = ("device_id", "measure", "value", "unit", "quality", "firmware", "sequence")
 COLUMNS = (*SAME, "event_time", "source", "position", "record", "index")
@@ -41,8 +43,10 @@ def compare_with_raw(
     table = pq.read_table(rows_path, columns=list(COLUMNS))
     order = pc.sort_indices(table, [("source", "ascending"), ("position", "ascending")])
     table = table.take(order)
+    sources = table["source"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     positions = table["position"].to_numpy()
-    borders = np.flatnonzero(np.diff(positions, prepend=-1))
+    borders = np.flatnonzero((np.diff(positions, prepend=-1) != 0) | (np.diff(sources, prepend=-1) != 0))
+    objects = _RawRows(limits)
     for start, end in zip(borders, [*borders[1:], len(positions)], strict=True):
         part = table.slice(start, end - start)
         key = (part["source"][0].as_py(), int(positions[start]))
@@ -51,10 +55,34 @@ def compare_with_raw(
         path = raw.get(key)
         if path is None:
             return f"no raw object for {key[0]} position {key[1]}"
-        difference = _compare(part, decode(path.read_bytes(), limits).rows)
+        there = objects.at(path, key[1])
+        if there is None:
+            return f"the raw object for {key[0]} position {key[1]} does not hold it"
+        difference = _compare(part, there)
         if difference:
             return f"{key[0]} position {key[1]}: {difference}"
     return ""
+
+
+class _RawRows:
+    """Rows of raw objects by position; a segment is decoded once for its records, which come one after another."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._path: Path | None = None
+        self._chunk: Chunk | None = None
+
+    def at(self, path: Path, position: int) -> pa.Table | None:
+        """`reading.ARROW` of the item; None when the object has none at this position."""
+        if path != self._path or self._chunk is None or position not in self._chunk.positions:
+            (self._chunk,) = chunks_of(path.read_bytes(), self._limits, digest="", positions=[position])
+            self._path = path
+        chunk = self._chunk
+        item = int(np.searchsorted(chunk.positions, position))
+        if item == chunk.items or chunk.positions[item] != position:
+            return None
+        first, last = np.searchsorted(chunk.row_item, [item, item + 1])
+        return chunk.rows.slice(first, last - first)
 
 
 def _compare(part: pa.Table, decoded: pa.Table) -> str:

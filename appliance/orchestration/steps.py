@@ -1,7 +1,8 @@
 """What the ten steps do. Each is idempotent: done twice it leaves what once would have left.
 
 How each stays idempotent
-- quality, features: ingest and the online store take only what they have not taken.
+- quality, features: ingest and the online store take only what they have not taken; a contract that is checked again
+  leaves another result, which says the same.
 - split, train: training set and run folder are named by digests of their content and inputs.
 - register: a package that is registered already is found, not added.
 - shadow, canary: requests of a trial have fixed ids; those that were recorded before a kill are not sent again.
@@ -20,6 +21,7 @@ from appliance.base.clock import rfc3339
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import Progress
 from appliance.features.training_set import TrainingSet
+from appliance.features.view import FeatureView
 from appliance.governance import codes as governance_codes
 from appliance.governance.registry import ModelVersion
 from appliance.ingestion import ledger
@@ -66,18 +68,28 @@ class Steps:
         }
 
     def quality(self, run: Run) -> Mapping[str, Any]:
-        """Take in what waits; then the books must balance and most readings must be good."""
+        """Take in what waits; then the books must balance, most readings be good, and tables keep their contracts."""
         taken = self._parts.sink.run(progress=self._progress)
+        workers = bool(self._parts.site.settings.kafka.servers)  # they may commit while we count
+        if workers:
+            taken += self._parts.topic_worker.run(until_end=True, progress=self._progress).taken
         self._parts.drops.run(progress=self._progress)
         books = ledger.balance(self._parts.lake)
-        if books.imbalance or books.pending:
+        if books.imbalance or (books.pending and not workers):
             raise ApplianceError(
                 codes.GATE_FAILED, f"ledger: imbalance {books.imbalance}, pending {books.pending}, expected 0 and 0"
             )
         share, limit = 100.0 * books.quarantined / max(1, books.came_in), self._settings.max_quarantined_percent
         if share > limit:
             raise ApplianceError(codes.GATE_FAILED, f"{share:.1f} % of readings are in quarantine, at most {limit:g} %")
+        reports = self._parts.gates.run(_tables_of(self._recipe, self._parts.views), progress=self._progress)
+        closed = [
+            f"{each.table}: {one.check} ({one.observed})" for each in reports for one in each.results if one.stops
+        ]
+        if closed:
+            raise ApplianceError(codes.GATE_FAILED, f"contract of {'; '.join(closed)}", where=names.GATES)
         return {
+            "contracts": {each.table: str(each.snapshot_id) for each in reports},
             "readings_taken": taken.readings,
             "readings": books.came_in,
             "lake": books.accepted,
@@ -219,7 +231,7 @@ class Steps:
         judged = trial.judge(
             expected=sorted(sent),
             arm=found.get(mode, []),
-            reference=found.get("live", []),
+            reference=self._recorded(run, "shadow").get("live", []),
             sent=len(requests),
             limits=self._limits(wanted),
         )
@@ -293,13 +305,12 @@ class Steps:
 
     def _recorded(self, run: Run, phase: str) -> dict[str, list[trial.Answer]]:
         """Answers of a trial by arm."""
-        rows = self._parts.lake.scan(
-            names.PREDICTIONS, columns=("request_id", "arm", "score"), where=f"model = '{self._recipe.model}'"
-        )
+        columns = ("request_id", "arm", "score", "entity", "at")
+        rows = self._parts.lake.scan(names.PREDICTIONS, columns=columns, where=f"model = '{self._recipe.model}'")
         rows = rows.filter(pc.starts_with(rows["request_id"], _prefix(run, phase)))
         found: dict[str, list[trial.Answer]] = {}
-        for id, arm, score in zip(*(rows[name].to_pylist() for name in ("request_id", "arm", "score")), strict=True):
-            found.setdefault(arm, []).append(trial.Answer(request_id=id, score=score))
+        for id, arm, score, entity, at in zip(*(rows[name].to_pylist() for name in columns), strict=True):
+            found.setdefault(arm, []).append(trial.Answer(request_id=id, question=f"{entity}@{at}", score=score))
         return found
 
     def _limits(self, requests: int) -> trial.Limits:
@@ -308,6 +319,15 @@ class Steps:
             max_error_percent=self._settings.max_error_percent,
             max_score_shift=self._settings.max_score_shift,
         )
+
+
+def _tables_of(recipe: Recipe, views: Sequence[FeatureView]) -> set[str]:
+    """The lake tables that a recipe is trained on."""
+    if not isinstance(recipe, ClassifierRecipe):
+        return {recipe.series.table}
+    used = {name.partition(".")[0] for name in recipe.features}
+    features = [feature for view in views if view.name in used for feature in view.features]
+    return {recipe.label.table} | {slot.table for feature in features for slot in feature.slots}
 
 
 def check_classifier(recipe: Recipe) -> None:

@@ -5,8 +5,12 @@ Pure: recorded answers and limits in, reasons against the candidate out. An empt
 Checks, in this order
 1. There was traffic: at least as many requests as the site asks for, and the arm answered some of them.
 2. Every request that the arm should have answered was answered by it, but for the allowed share.
-3. The arm abstains no more often than the reference does, beyond the allowed share (when there is a reference).
-4. Its scores are distributed like those of the reference, within the allowed Kolmogorov-Smirnov distance.
+3. The arm abstains no more often than the live model does on the same questions, beyond the allowed share.
+4. Its scores are distributed like those of the live model on the same questions, within the allowed Kolmogorov-Smirnov
+   distance.
+
+The live model answered every question of the shadow, so its answers there are what a canary is compared with: the
+questions that it answers meanwhile are those of other devices, which may differ in what is known of them.
 """
 
 from __future__ import annotations
@@ -31,9 +35,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One recorded answer; `score` is None for an abstention."""
+    """One recorded answer to `question` (an entity at an instant); `score` is None for an abstention."""
 
     request_id: str
+    question: str
     score: float | None
 
 
@@ -58,7 +63,8 @@ def judge(
     Args:
         expected: ids of the requests that the arm should have answered.
         arm: what it answered.
-        reference: answers of the live model to compare with; empty when there is none.
+        reference: answers of the live model, of which those to the arm's questions are compared; empty when there is
+            no live model.
         sent: requests of the whole trial.
     """
     answered = {answer.request_id for answer in arm}
@@ -72,18 +78,27 @@ def judge(
     figures["error_percent"] = error_percent
     if error_percent > limits.max_error_percent:
         reasons.append(f"{error_percent:.2f} % of requests were not answered, at most {limits.max_error_percent:g} %")
-    mine = [answer.score for answer in arm if answer.score is not None]
-    theirs = [answer.score for answer in reference if answer.score is not None]
-    figures["abstain_percent"] = 100.0 * (len(arm) - len(mine)) / len(arm)
-    if not mine:
+    figures["abstain_percent"] = _abstain_percent([answer.score for answer in arm])
+    if figures["abstain_percent"] == 100.0:
         reasons.append("it abstained from every request")
-    if reference:
-        base_percent = 100.0 * (len(reference) - len(theirs)) / len(reference)
-        if figures["abstain_percent"] > base_percent + limits.max_error_percent:
-            reasons.append(f"it abstains in {figures['abstain_percent']:.2f} %, the live model in {base_percent:.2f} %")
-    if len(mine) >= LEAST_SCORES and len(theirs) >= LEAST_SCORES:
-        shift = float(stats.ks_2samp(np.array(mine), np.array(theirs), method="asymp").statistic)
-        figures["score_shift"] = shift
-        if shift > limits.max_score_shift:
-            reasons.append(f"scores differ from the live model's by {shift:.3f}, at most {limits.max_score_shift:g}")
+    known = {answer.question: answer.score for answer in reference}
+    pairs = [(answer.score, known[answer.question]) for answer in arm if answer.question in known]
+    figures["compared"] = float(len(pairs))
+    if pairs:
+        mine, theirs = (list(side) for side in zip(*pairs, strict=True))
+        here_percent, base_percent = _abstain_percent(mine), _abstain_percent(theirs)
+        if here_percent > base_percent + limits.max_error_percent:
+            reasons.append(f"it abstains in {here_percent:.2f} %, the live model in {base_percent:.2f} %")
+        scores = [[score for score in side if score is not None] for side in (mine, theirs)]
+        if min(map(len, scores)) >= LEAST_SCORES:
+            shift = float(stats.ks_2samp(*map(np.array, scores), method="asymp").statistic)
+            figures["score_shift"] = shift
+            if shift > limits.max_score_shift:
+                reasons.append(
+                    f"scores differ from the live model's by {shift:.3f}, at most {limits.max_score_shift:g}"
+                )
     return Judgement(traffic=True, reasons=tuple(reasons), figures=figures)
+
+
+def _abstain_percent(scores: Sequence[float | None]) -> float:
+    return 100.0 * sum(score is None for score in scores) / len(scores)

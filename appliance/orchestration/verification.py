@@ -1,7 +1,7 @@
 """``appliance verify``: recomputes everything that an artifact rests on, from bytes, with no network and no catalog.
 
 Order of checks
-1. The log: every tile and the signed checkpoint, recomputed (`trust.log_check`).
+1. The log: every tile and the signed checkpoint, recomputed (`trust.log_check`); it extends what witnesses saw.
 2. The audit records: chain and signatures (`governance.audit`).
 3. The trust anchor and the subject: their lineage documents and all below, file by file (`chain`).
 4. Models: signed statements, package and approval by another key (`model_links`).
@@ -9,6 +9,7 @@ Order of checks
 6. Rows of the lake against the raw bytes; content digests of training sets (`lake_links`).
 
 Nothing here changes the site. Every failure becomes a broken link; the walk goes on, so that all of them are named.
+Bytes that upkeep removed, and said so in the log, are no failure: they are not established (`removed_files`).
 A log that does not hold ends it: nothing else can be believed then but the trust anchor's own digests.
 """
 
@@ -31,11 +32,14 @@ from appliance.orchestration.findings import Findings
 from appliance.orchestration.lake_links import check_lake, check_training_sets
 from appliance.orchestration.model_links import verify_model
 from appliance.orchestration.prediction_links import verify_prediction
-from appliance.orchestration.verdict import Verdict
-from appliance.trust import log_check
+from appliance.orchestration.removed_files import sentences
+from appliance.orchestration.trust_changes import ANCHOR, newest_anchor
+from appliance.trust import ceremony, cosigning, log_check, witness_policy
+from appliance.trust import codes as trust_codes
 from appliance.trust.anchor import Anchor, open_anchor
+from appliance.trust.tiles import Tree
+from appliance.trust.verdict import Verdict
 
-ANCHOR = "trust-anchor"  # kind of the lineage document that names the trust config
 _PREDICTION = re.compile(r"pr-[0-9a-f]{32}")
 _VERSION = re.compile(r"([a-z][a-z0-9_-]{0,62})/(\d{1,9})")
 _PACKAGE = re.compile(r"registry/models/([a-z][a-z0-9_-]{0,62})/(\d{1,9})(/.*)?")
@@ -55,6 +59,7 @@ class Verifier:
         self._site, self._clock = site, clock
         self._findings = Findings(site.folder)
         self._lineage = Lineage(site.lineage, _NoLog())
+        self._unwitnessed = "that the log is the one that anybody else saw"
 
     def verify(self, subject: str) -> Verdict:
         """Verify a prediction id, a model version (``name/version``), an artifact or lineage id, or a file of the site.
@@ -80,17 +85,18 @@ class Verifier:
             findings=self._findings,
             chain=chain,
         )
-        anchors = [document.id for document in case.documents(ANCHOR)]
-        for id in anchors:
-            chain.add(id)
-        if anchors or chain.whole:
-            detail = "named in the log" if anchors else "the log names no trust anchor"
-            self._findings.note("trust", "trust anchor", config, bool(anchors), detail)
+        newest = newest_anchor(case.documents(ANCHOR))
+        if newest is not None:
+            chain.add(newest.id)
+        if newest is not None or chain.whole:
+            detail = "named in the log" if newest is not None else "the log names no trust anchor"
+            self._findings.note("trust", "trust anchor", config, newest is not None, detail)
         known = self._resolve(case, subject)
         if not known and not self._findings.broken:
             raise ApplianceError(codes.UNKNOWN_SUBJECT, f"{subject!r} is not known here", where=str(self._site.folder))
         check_lake(case)
         check_training_sets(case)
+        self._findings.not_established += sentences(chain.removed)
         return self._verdict(subject, len(chain.documents))
 
     def _check_log(self, anchor: Anchor) -> list[bytes] | None:
@@ -103,6 +109,7 @@ class Verifier:
         if not found.ok:
             return None
         self._findings.established.append(f"the log of {found.size} entries hashes to its signed checkpoint")
+        self._check_witnessed(anchor, found.size)
         entries = self._findings.attempt("transparency log", anchor.entries, self._findings.inside(folder), "log")
         if entries is None:
             return None
@@ -127,7 +134,8 @@ class Verifier:
         for path in sorted(self._site.lineage.glob("*.json")):
             if f'"kind":"{ANCHOR}"'.encode() in path.read_bytes() and re.fullmatch(r"[0-9a-f]{64}", path.stem):
                 chain.add(PREFIX + path.stem)
-        for document in chain.of_kind(ANCHOR):
+        document = newest_anchor(chain.of_kind(ANCHOR))
+        if document is not None:
             self._findings.links += [chain.check_file(document, file) for file in document.files]
 
     def _resolve(self, case: Case, subject: str) -> bool:
@@ -182,6 +190,40 @@ class Verifier:
         except ApplianceError:
             return False
 
+    def _check_witnessed(self, anchor: Anchor, size: int) -> None:
+        """The log extends the tree that witnesses cosigned last: it was not set back, and is not another one."""
+        path = self._site.trust / cosigning.WITNESSED
+        policy = self._findings.attempt(
+            "witness policy",
+            lambda: ceremony.load_witness_policy(self._site.trust),
+            self._findings.inside(self._site.trust / witness_policy.FILE_NAME),
+            "trust",
+        )
+        if policy is None:
+            return
+        if policy.quorum == witness_policy.NONE:
+            self._unwitnessed = "that no other log was shown to somebody else: the policy asks for no witness"
+            return
+        if not path.is_file():
+            self._unwitnessed = "that no other log was shown to somebody else: no quorum of witnesses has seen it yet"
+            return
+
+        def check() -> int:
+            head = cosigning.open_witnessed(anchor)
+            if head.size > size:
+                raise ApplianceError(trust_codes.ROLLED_BACK, f"{size} entries, witnesses saw {head.size}")
+            if Tree(folder=self._site.trust / "log", size=size).root(head.size) != head.root:
+                raise ApplianceError(trust_codes.FORKED, f"witnesses saw other {head.size} entries")
+            return head.size
+
+        seen = self._findings.attempt("witnessed tree", check, self._findings.inside(path), "log")
+        if seen is not None:
+            self._findings.note(
+                "log", "witnessed tree", self._findings.inside(path), True, f"a prefix of {seen} entries"
+            )
+            self._findings.established.append(f"a quorum of witnesses saw the first {seen} entries of this log")
+            self._unwitnessed = "that the entries since then were shown to anybody else"
+
     def _verdict(self, subject: str, documents: int) -> Verdict:
         self._findings.refuse_symbolic_links()
         links = tuple(dict.fromkeys(self._findings.links))
@@ -194,7 +236,8 @@ class Verifier:
             links=links,
             established=tuple(dict.fromkeys(established)),
             not_established=(
-                "that no other log was shown to somebody else: no witness has cosigned this one",
+                *dict.fromkeys(self._findings.not_established),
+                self._unwitnessed,
                 f"that nothing happened after the checkpoint; the host's clock says {rfc3339(self._clock.now())}",
                 "that the sensors told the truth",
             ),

@@ -7,17 +7,24 @@ through the textfile collector of a node exporter). What the gateway counts is o
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 
 from appliance.base.clock import parse_rfc3339, to_us
 from appliance.base.duration import duration_us, parse_duration
+from appliance.base.errors import ApplianceError
 from appliance.governance.registry import ModelVersion
 from appliance.ingestion import ledger
+from appliance.ingestion.topics.standing import told
 from appliance.observability.calibration import CalibrationReport, LabelRule, join_labels, judge_live
 from appliance.observability.metrics import SiteMetrics
 from appliance.storage import names
+from appliance.storage.upkeep.expiry import KEEP
+from appliance.storage.upkeep.plan import limits_of
 from appliance.wiring.parts import Parts
+
+_log = logging.getLogger(__name__)
 
 PROMISES = ("accuracy", "roc_auc")
 
@@ -66,8 +73,18 @@ def site_metrics(parts: Parts) -> bytes:
     found.set("ledger_imbalance_readings", books.imbalance)
     for group in parts.quarantine.summary():
         found.set("ingestion_quarantined_readings", group.rows, {"code": group.code})
+    for standing in told(parts.site.topics):
+        found.set("ingestion_lag_records", standing.lag, {"source": standing.source})
+        age_s = (parts.clock.now() - standing.at).total_seconds()
+        found.set("ingestion_lag_age_seconds", age_s, {"source": standing.source})
     for table in parts.lake.tables():
         found.set("table_rows", sum(file.rows for file in parts.lake.files(table)), {"table": table})
+        _tell_upkeep(parts, table, found)
+    for (table, check), row in parts.gates.newest().items():
+        labels = {"table": table, "check": check}
+        found.set("gate_passed_ratio", row["outcome"] in ("passed", "warned"), labels)
+        found.set("gate_broken_rows", row["broken"], labels)
+        found.set("gate_age_seconds", (parts.clock.now() - row["checked_at"]).total_seconds(), labels)
     found.set("trust_log_entries", parts.log.size())
     for severity, count in Counter(alert.severity for alert in parts.alerts.all()).items():
         found.set("alerts_raised", count, {"severity": severity})
@@ -85,6 +102,24 @@ def site_metrics(parts: Parts) -> bytes:
                 found.set("accuracy_ratio", report.metrics["accuracy"].value, labels)
                 found.set("calibration_error_ratio", report.metrics["ece"].value, labels)
     return found.render()
+
+
+def _tell_upkeep(parts: Parts, table: str, found: SiteMetrics) -> None:
+    labels = {"table": table}
+    limits = limits_of(parts.site.settings.storage, keep=KEEP)
+    try:
+        state = parts.table_upkeep.state(table, limits)
+    except ApplianceError as error:  # a damaged document is verification's to name; the other figures go out
+        _log.warning("no figures of upkeep for %s: %s", table, error)
+        return
+    found.set("table_live_files", state.live_files, labels)
+    found.set("table_small_files", state.small_files, labels)
+    found.set("table_live_bytes", state.live_bytes, labels)
+    found.set("table_snapshots", state.snapshots, labels)
+    found.set("table_orphan_files", state.orphans, labels)
+    newest = parts.table_upkeep.newest(table)
+    if newest is not None:
+        found.set("table_upkeep_age_seconds", (parts.clock.now() - newest).total_seconds(), labels)
 
 
 def _live_versions(parts: Parts) -> Iterator[ModelVersion]:

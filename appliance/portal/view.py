@@ -30,8 +30,8 @@ from appliance.governance.package import MANIFEST, PackageManifest, parse_manife
 from appliance.governance.package_store import package_folder
 from appliance.governance.stages import History, Standing
 from appliance.ingestion import ledger, quarantine
+from appliance.ingestion.commit import NEWEST_ARRIVAL
 from appliance.ingestion.ledger import Ledger
-from appliance.ingestion.sink import NEWEST_ARRIVAL
 from appliance.observability.alerts import Alert, Alerts
 from appliance.observability.staleness import Staleness, staleness
 from appliance.orchestration.journal import Journal, Run

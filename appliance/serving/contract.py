@@ -26,9 +26,9 @@ class PredictRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         request_id: the client's own id, echoed; None makes one.
     """
 
-    entity: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    entity: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+\Z")]
     at: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
-    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")] | None = None
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+\Z")] | None = None
 
 
 class FeatureValue(msgspec.Struct, frozen=True, kw_only=True):

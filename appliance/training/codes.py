@@ -68,6 +68,13 @@ NOT_REPRODUCIBLE_HERE = declare(
     action="Use the release that the package names, on the hardware class that it names.",
     exit_code=3,
 )
+GPU_UNUSABLE = declare(
+    "APL-TRAINING-011",
+    "The GPU cannot be used by the training environment",
+    meaning="The driver reports a GPU and the run is named after it, but the training library cannot compute on it: "
+    "most often the driver is older than the library's CUDA, or the device is hidden from the job.",
+    action='Compare the driver with the CUDA version in the message, or train with device = "cpu" in the recipe.',
+)
 # A gate that closes is named by its key in the outcome of a job.
 GATES = {
     "honesty": HONESTY_GAP,

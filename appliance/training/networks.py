@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from appliance.base.errors import ApplianceError
+from appliance.training import codes
 from appliance.training.recipe import TorchLinear, TorchMlp
 
 Floats = NDArray[np.float32]
@@ -122,7 +124,12 @@ def _prepare(seed: int, threads: int, gpu: bool) -> Any:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+    if gpu and not torch.cuda.is_available():
+        # The identity already names the GPU: weights of a CPU under that name would be a false statement.
+        raise ApplianceError(
+            codes.GPU_UNUSABLE, f"torch {torch.__version__} for CUDA {torch.version.cuda} finds no GPU"
+        )
+    return torch.device("cuda" if gpu else "cpu")
 
 
 def _descend(model: Any, count: int, loss: Any, *, epochs: int, batch: int, learning_rate: float, seed: int) -> None:

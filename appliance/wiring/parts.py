@@ -23,17 +23,28 @@ if TYPE_CHECKING:
     from appliance.governance.lineage import Lineage
     from appliance.governance.registry import Registry
     from appliance.governance.roles import RoleKeys
+    from appliance.ingestion.commit import Landing
+    from appliance.ingestion.connectors.connectors import Connectors
     from appliance.ingestion.drop import Drops
+    from appliance.ingestion.gates.gate import Gates
+    from appliance.ingestion.letters import Letters
     from appliance.ingestion.quarantine import Quarantine
+    from appliance.ingestion.schemas.registry import SchemaRegistry
+    from appliance.ingestion.sensitive.policy import TrainingTables
+    from appliance.ingestion.sensitive.subjects import Subjects
     from appliance.ingestion.sink import Sink
+    from appliance.ingestion.topics.worker import TopicWorker
     from appliance.observability.alerts import Alerts
     from appliance.storage.objects import FolderStore
     from appliance.storage.tables import Lake
+    from appliance.storage.upkeep.run import TableUpkeep
     from appliance.training.recipe import Recipe
     from appliance.training.reproduce import Reproducer
     from appliance.training.run import Trainer
     from appliance.trust.anchor import Anchor
     from appliance.trust.ceremony import Enclave
+    from appliance.trust.data_keys import DataKeys
+    from appliance.trust.keys import KeyStore
     from appliance.trust.signer import Signer
     from appliance.trust.tlog import TransparencyLog
 
@@ -55,7 +66,15 @@ class Parts:
     def enclave(self) -> Enclave:
         from appliance.trust.ceremony import open_enclave
 
-        return open_enclave(self.site.trust)
+        return open_enclave(self.site.trust, self.key_store)
+
+    @cached_property
+    def key_store(self) -> KeyStore | None:
+        """Where the enclave's keys are; none: in the trust folder."""
+        from appliance.trust.keystores.address import open_store
+
+        address = self.site.settings.trust.keys
+        return open_store(address) if address else None
 
     @cached_property
     def log(self) -> TransparencyLog:
@@ -112,10 +131,35 @@ class Parts:
         return Lake(self.site.lake, self.site.folder, self.lineage)
 
     @cached_property
+    def table_upkeep(self) -> TableUpkeep:
+        from appliance.storage.upkeep.run import TableUpkeep
+
+        return TableUpkeep(
+            lake=self.lake,
+            lineage=self.lineage,
+            site_folder=self.site.folder,
+            lake_folder=self.site.lake,
+            alerts=self.alerts,
+            clock=self.clock,
+        )
+
+    @cached_property
     def alerts(self) -> Alerts:
         from appliance.observability.alerts import Alerts
 
         return Alerts(self.site.alerts)
+
+    @cached_property
+    def landing(self) -> Landing:
+        from appliance.ingestion.commit import Landing
+
+        return Landing(
+            lake=self.lake,
+            objects=self.objects,
+            lineage=self.lineage,
+            alerts=self.alerts,
+            settings=self.site.settings.ingest,
+        )
 
     @cached_property
     def sink(self) -> Sink:
@@ -124,12 +168,34 @@ class Parts:
         return Sink(
             spool_folder=self.site.spool,
             declarations_folder=self.site.declarations,
-            lake=self.lake,
-            objects=self.objects,
-            lineage=self.lineage,
-            alerts=self.alerts,
-            settings=self.site.settings.ingest,
+            landing=self.landing,
             clock=self.clock,
+        )
+
+    @cached_property
+    def topic_worker(self) -> TopicWorker:
+        from appliance.base.duration import parse_duration
+        from appliance.ingestion import declarations
+        from appliance.ingestion.topics.connection import Connection
+        from appliance.ingestion.topics.worker import TopicWorker
+
+        settings = self.site.settings.kafka
+        return TopicWorker(
+            connection=Connection(
+                servers=tuple(filter(None, (each.strip() for each in settings.servers.split(",")))),
+                user=settings.user,
+                password_file=self.site.folder / (settings.password_file or f"servers/secrets/kafka-{settings.user}"),
+                ca_file=self.site.folder / (settings.ca_file or "servers/certificates/ca.pem"),
+            ),
+            topic=settings.topic,
+            group=settings.group,
+            landing=self.landing,
+            schemas=self.schemas,
+            declared=declarations.load(self.site.declarations),
+            clock=self.clock,
+            commit_after_s=parse_duration(settings.commit_after).total_seconds(),
+            standing_folder=self.site.topics,
+            refused=settings.refused_schema_ids,
         )
 
     @cached_property
@@ -157,7 +223,74 @@ class Parts:
             objects=self.objects,
             lineage=self.lineage,
             alerts=self.alerts,
+            data_keys=self.data_keys,
             settings=self.site.settings.ingest,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def schemas(self) -> SchemaRegistry:
+        from appliance.ingestion.schemas.declared import levels_of
+
+        settings = self.site.settings.schemas
+        levels = levels_of(self.site.declarations / "schemas")
+        if not settings.registry:
+            from appliance.ingestion.schemas.folder import FolderRegistry
+
+            return FolderRegistry(self.site.schemas, levels=levels, default_level=settings.compatibility)
+        from appliance.base.duration import parse_duration
+        from appliance.ingestion.schemas.confluent import ConfluentRegistry, Connection
+
+        folder = self.site.folder
+        connection = Connection(
+            url=settings.registry,
+            authority=folder / settings.ca_file if settings.ca_file else None,
+            user=settings.user or None,
+            password_file=folder / settings.password_file if settings.password_file else None,
+            limit_s=parse_duration(settings.timeout).total_seconds(),
+        )
+        return ConfluentRegistry(connection, levels=levels, default_level=settings.compatibility)
+
+    @cached_property
+    def data_keys(self) -> DataKeys:
+        from appliance.trust.data_keys import DataKeys
+        from appliance.trust.data_keys_wrap import open_wrapping
+        from appliance.trust.keys import FileKeys
+
+        return DataKeys(
+            self.site.keys / "data", lambda: open_wrapping(self.key_store or FileKeys(self.site.keys)), self.clock
+        )
+
+    @cached_property
+    def subjects(self) -> Subjects:
+        from appliance.ingestion.sensitive.subjects import Subjects
+
+        return Subjects(
+            lake=self.lake,
+            mappings=self.drops.mappings,
+            data_keys=self.data_keys,
+            audit=self.audit,
+            role_keys=self.keys,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def training_tables(self) -> TrainingTables:
+        """The lake as training reads it."""
+        from appliance.ingestion.sensitive.policy import TrainingTables
+
+        return TrainingTables(self.lake)
+
+    @cached_property
+    def connectors(self) -> Connectors:
+        from appliance.ingestion.connectors.connectors import Connectors
+
+        return Connectors(
+            site_folder=self.site.folder,
+            state_folder=self.site.connectors,
+            declarations_folder=self.site.declarations,
+            drops=self.drops,
+            max_file_bytes=self.site.settings.ingest.max_file_bytes,
             clock=self.clock,
         )
 
@@ -165,13 +298,21 @@ class Parts:
     def quarantine(self) -> Quarantine:
         from appliance.ingestion.quarantine import Quarantine
 
-        return Quarantine(
-            lake=self.lake,
-            objects=self.objects,
-            sink=self.sink,
-            declarations_folder=self.site.declarations,
-            settings=self.site.settings.ingest,
-        )
+        return Quarantine(landing=self.landing, sink=self.sink, declarations_folder=self.site.declarations)
+
+    @cached_property
+    def letters(self) -> Letters:
+        from appliance.ingestion.letters import Letters
+
+        return Letters(landing=self.landing, spool=self.sink.spool, clock=self.clock)
+
+    @cached_property
+    def gates(self) -> Gates:
+        from appliance.ingestion.gates.contract import load_contracts
+        from appliance.ingestion.gates.gate import Gates
+
+        contracts = load_contracts(self.site.declarations / "contracts")
+        return Gates(lake=self.lake, contracts=contracts, clock=self.clock)
 
     @cached_property
     def watch(self) -> Watch:
@@ -199,7 +340,7 @@ class Parts:
 
         return Reproducer(
             lineage=self.lineage,
-            tables=self.lake,
+            tables=self.training_tables,
             python=self.training_python,
             environment=self.training_lock,
             site_folder=self.site.folder,
@@ -211,7 +352,7 @@ class Parts:
         from appliance.training.run import Trainer
 
         return Trainer(
-            tables=self.lake,
+            tables=self.training_tables,
             views=self.views,
             lineage=self.lineage,
             python=self.training_python,

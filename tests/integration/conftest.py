@@ -10,7 +10,7 @@ from tests.integration.product import Product, make_demo
 REPLAYED = 250  # requests of shadow and canary; the product's own default is 2,000
 # A tenth of so few devices may be none at all, and a canary that nobody asks has failed.
 SMALL = (f"pipeline.replay_requests={REPLAYED}", "pipeline.canary_percent=40")
-DEMO_SEED = 7  # fixed: on so few devices not every fleet lets a model pass its gates
+DEMO_SEED = 7  # fixed: on so few devices not every fleet lets a model pass its gates, at every hour of the day
 
 
 @pytest.fixture(scope="session")

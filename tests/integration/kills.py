@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,7 @@ def prepare(folder, *, seed, end, requests=300, settings=()):
     product.do("site", "init", *(word for each in given for word in ("--set", each)), *port_settings())
     shutil.copytree(Path(declarations.__path__[0]), folder / "declarations", dirs_exist_ok=True)
     (folder / "declarations" / "decoders.toml").write_text(DECODER_FIX)
+    set_freshness(product, "36500d")  # this fleet ends on a fixed day
     generate(FleetOptions(devices=DEVICES, days=DAYS, end=end, seed=seed), folder / "fleet", progress=NoProgress())
     for source, spool, pattern in (("readings", "readings", "*.avro"), ("labels", "drops/incidents", "*.csv")):
         incoming = folder / "spool" / spool / "incoming"
@@ -54,6 +56,14 @@ def prepare(folder, *, seed, end, requests=300, settings=()):
     if requests:
         ask(product, requests)
     return product
+
+
+def set_freshness(product, within):
+    """How old the newest reading may be, in the contract of readings."""
+    path = product.folder / "declarations" / "contracts" / "readings.yaml"
+    text, changed = re.subn(r"within: \w+", f"within: {within}", path.read_text())
+    assert changed == 1
+    path.write_text(text)
 
 
 def ask(product, count):

@@ -120,7 +120,7 @@ def make_demo(folder, *, seed, requests=300, settings=(), timeout_s=420):
     product = Product(folder)
     done = subprocess.run(
         [
-            *command("demo", "run", "--devices", 25, "--days", 30, "--seed", seed, "--requests", requests),
+            *command("demo", "run", "--devices", 60, "--days", 45, "--seed", seed, "--requests", requests),
             *("--no-ett", *port_settings(), *(word for each in settings for word in ("--set", each))),
             *("--site", str(folder), "--json"),
         ],

@@ -34,7 +34,7 @@ def test_nothing_is_left_running(demo):
 def test_a_demo_that_fails_half_way_leaves_its_site_and_no_program(tmp_path):
     """One question is too little traffic for a trial, so it fails after the gateway was started."""
     product = Product(tmp_path / "site")
-    words = ("demo", "run", "--devices", 25, "--days", 30, "--seed", 7, "--requests", 1, "--no-ett", *port_settings())
+    words = ("demo", "run", "--devices", 60, "--days", 45, "--seed", 7, "--requests", 1, "--no-ett", *port_settings())
     ended = product.run(*words)
     assert (ended.code, ended.error["code"]) == (1, "APL-DEMO-002")
     assert "APL-PIPE-005" in ended.error["message"]

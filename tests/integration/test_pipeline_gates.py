@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import SMALL
 from tests.integration.flips import flipped, rewrite
-from tests.integration.kills import END, FLEET_SEED, MODEL, ask, journal, prepare
+from tests.integration.kills import END, FLEET_SEED, MODEL, ask, journal, prepare, set_freshness
 from tests.integration.product import Product
 
 pytestmark = pytest.mark.integration
@@ -125,6 +125,35 @@ def test_zero_recorded_traffic_is_a_failure_and_leaves_no_trial(at):
     assert (status, steps["shadow"]["status"], steps["canary"]["attempts"]) == ("failed", "failed", 0)
     assert product.versions() == {1: "approved"}
     assert (product.route()["live"], product.route()["candidate"]) == (None, None)
+
+
+def test_a_table_that_breaks_its_contract_closes_the_first_gate(at):
+    product = at("live")
+    set_freshness(product, "1h")
+    ended = product.pipeline()
+    assert (ended.code, ended.error["code"]) == (1, "APL-PIPE-001")
+    assert "contract of silver.readings: arrives (newest 2026-0" in ended.error["message"]
+    _, steps = newest(product)
+    assert (steps["quality"]["status"], steps["features"]["attempts"]) == ("failed", 0)
+    kept = {each["check"]: each["outcome"] for each in product.do("table", "contracts")["checks"]}
+    assert (kept["arrives"], kept["once"]) == ("failed", "passed")
+    assert product.versions() == {1: "live"}
+
+
+def test_a_table_without_a_contract_stops_the_run_until_there_is_one(at):
+    product = at("live")
+    contract = product.folder / "declarations" / "contracts" / "incidents.yaml"
+    text = contract.read_text()
+    contract.unlink()
+    ended = product.pipeline()
+    assert (ended.code, ended.error["code"]) == (2, "APL-INGEST-008")
+    assert "no contract for labels.incidents" in ended.error["message"]
+    _, steps = newest(product)
+    assert (steps["quality"]["status"], steps["features"]["attempts"]) == ("pending", 0)
+    contract.write_text(text)
+    assert product.pipeline("--until", "quality").code == 0
+    _, steps = newest(product)
+    assert (steps["quality"]["status"], steps["quality"]["attempts"]) == ("done", 2)
 
 
 def test_a_package_changed_after_its_approval_never_reaches_shadow_or_canary(at):

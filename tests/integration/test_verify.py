@@ -7,6 +7,7 @@ import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from appliance.base.canonical import canonical
@@ -49,10 +50,10 @@ def test_one_flipped_byte_in_any_file_is_found_and_only_that_file_is_named(demo,
         ]
         found = [each for part in parts for each in part.result()]
     assert len(found) == len(paths) > 80
-    # A changed trust config is the cause of everything that then fails to verify; the others name themselves alone.
-    config = [each for each in found if each[0] == "trust/trust-config.json"]
-    assert all(path in broken for path, _, broken in config)
-    wrong = [each for each in found if each[2] != [each[0]] and each not in config]
+    # A changed trust config or policy is the cause of all that then fails to verify; others name themselves alone.
+    causes = [each for each in found if each[0] in ("trust/trust-config.json", "trust/trust-policy.json")]
+    assert all(path in broken for path, _, broken in causes)
+    wrong = [each for each in found if each[2] != [each[0]] and each not in causes]
     assert wrong == [], f"seed {seed}"
     assert all(verify(copy, demo.prediction).ok for copy in copies), "every byte was put back"
 
@@ -264,14 +265,30 @@ def test_an_unknown_subject_ends_with_code_3(demo):
     assert (ended.code, ended.error["code"]) == (3, "APL-VERIFY-001")
 
 
-def test_a_prediction_whose_file_no_longer_says_so_is_not_unknown(copied, demo, verdict):
+def test_a_prediction_whose_file_no_longer_says_so_is_not_unknown(copied, demo):
     """Its row is gone from the table; the altered file is the answer, not 'nothing by that id'."""
-    paths = [path for path in files_of(demo.folder, verdict) if path.startswith("lake/predictions/")]
-    for path in paths:
-        shutil.copy(demo.folder / next(each for each in paths if each != path), copied.folder / "other")
-        rewrite(copied.folder / path, (copied.folder / "other").read_bytes())
+    files = sorted((demo.folder / "lake/predictions/served/data").glob("*.parquet"))
+    holds = [file for file in files if demo.prediction in pq.read_table(file)["prediction_id"].to_pylist()]
+    assert len(holds) == 1
+    (held,) = holds
+    without = next(file for file in files if file != held)
+    path = held.relative_to(demo.folder).as_posix()
+    rewrite(copied.folder / path, without.read_bytes())
     found = verify(copied.folder, demo.prediction)
-    assert set(paths) == {link.path for link in found.broken}
+    assert {path} == {link.path for link in found.broken}
+
+
+def test_a_prediction_that_stands_in_an_altered_file_is_not_believed(copied, demo):
+    """The copy is found first or last; either way the file that holds it is named, and nothing else."""
+    files = sorted((demo.folder / "lake/predictions/served/data").glob("*.parquet"))
+    holds = next(file for file in files if demo.prediction in pq.read_table(file)["prediction_id"].to_pylist())
+    paths = [file.relative_to(demo.folder).as_posix() for file in files if file != holds]
+    for path in paths:
+        rewrite(copied.folder / path, holds.read_bytes())
+    rewrite(copied.folder / holds.relative_to(demo.folder), (demo.folder / paths[0]).read_bytes())
+    found = verify(copied.folder, demo.prediction)
+    assert len(found.broken) == 1
+    assert found.broken[0].path in paths
 
 
 def test_a_moved_site_verifies(copied, demo):

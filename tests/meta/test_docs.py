@@ -227,7 +227,7 @@ def test_commands_in_the_documentation_are_accepted_by_the_command_line():
 def test_commands_in_error_texts_exist():
     wrong = []
     for code in errors.declared():
-        for noun, verb in re.findall(r"\bappliance ([a-z]+) ([a-z]+)", f"{code.meaning} {code.action}"):
+        for noun, verb in re.findall(r"\bappliance ([a-z]+) ([a-z-]+)", f"{code.meaning} {code.action}"):
             group = importlib.import_module(f"appliance.cli.{noun}").group if noun in NOUNS else None
             prose = verb in ("and", "commands")
             if isinstance(group, click.Group) and verb not in group.commands and not prose:

@@ -15,6 +15,7 @@ from appliance.portal.pages.reading import read
 from appliance.portal.rendering import Page
 from appliance.portal.view import PortalData
 from appliance.storage import codes as storage_codes
+from appliance.storage.columns import tags_of
 from appliance.storage.summaries import history, summarize
 
 ALERTS_PER_PAGE = 25
@@ -78,6 +79,7 @@ def table_page(data: PortalData, name: str) -> Page:
             "nav": "data",
             "table": summarize(data.lake, name),
             "schema": data.lake.schema(name),
+            "tags": {column: tag for column, (tag, _) in tags_of(data.lake.table(name)).items()},
             "commits": history(data.lake, name)[:COMMITS_SHOWN],
         },
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.base.errors import ApplianceError
 from appliance.governance import codes as governance_codes
-from appliance.governance import loading, roles
+from appliance.governance import loading
 from appliance.governance.approvals import Approval, require_approval
 from appliance.governance.package import PackageManifest
 from appliance.governance.package_store import package_folder
@@ -20,6 +20,7 @@ from appliance.portal.pages.metrics import figures_of
 from appliance.portal.pages.reading import Part, read
 from appliance.portal.rendering import Page
 from appliance.portal.view import PortalData
+from appliance.trust import enrollment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def _approval(data: PortalData, standing: Standing) -> Approval | None:
     """None while there is none."""
     if standing.approval is None:
         return None
-    enrolled = roles.enrolled(data.entries())
+    enrolled = enrollment.enrolled(data.entries())
     return require_approval(standing, data.anchor, enrolled=enrolled, now=data.clock.now())
 
 

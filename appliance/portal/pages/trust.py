@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.base.clock import rfc3339
-from appliance.orchestration.verdict import Link, Verdict
 from appliance.orchestration.verification import Verifier
 from appliance.portal import status
 from appliance.portal.pages.query import text
 from appliance.portal.pages.reading import read
 from appliance.portal.rendering import Page
 from appliance.portal.view import PortalData
+from appliance.trust.verdict import Link, Verdict
 
 RETRY_AFTER_S = 20
 EXAMPLES = 3

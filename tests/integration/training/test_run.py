@@ -16,6 +16,8 @@ from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.observability.drift import NumericReference
 from appliance.training.package import FILES, identity_of, read_package
+from appliance.training.run import identity_for, run_job_process
+from tests.integration.training.synthetic_site import LOCK
 
 pytestmark = [pytest.mark.integration, pytest.mark.training]
 
@@ -152,6 +154,20 @@ def test_each_gate_closes_with_its_own_code(site, change, code):
 def test_the_torch_model_stands_beside_it(site):
     result = site.trainer.train(site.recipes["incident_risk_torch"])
     assert site.reproducer.reproduce(result.lineage_id).artifact_id == result.artifact_id
+
+
+def test_a_gpu_that_the_job_cannot_use_is_an_error_and_not_a_model_of_the_cpu(site, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # where the machine that runs this has one
+    pinned = site.trainer.pin(site.recipes["incident_risk_torch"])
+    here = identity_for(
+        site.recipes["incident_risk_torch"], pinned.digest, site.trainer.views, environment=LOCK, threads=2
+    )
+    elsewhere = msgspec.structs.replace(here, hardware="gpu-hidden")
+    folder = site.folder / "runs" / "hidden-gpu"
+    with pytest.raises(ApplianceError, match="APL-TRAINING-011") as caught:
+        run_job_process(elsewhere, pinned.folder, folder, python=site.trainer.python, timeout_s=300)
+    assert caught.value.code.id == "APL-TRAINING-003"
+    assert sorted(path.name for path in folder.iterdir()) == ["REQUEST.json", "job.log"]
 
 
 def test_a_missing_environment_is_an_error_with_advice(site):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.features.asof import asof_join
@@ -86,11 +87,16 @@ def oracle(function, window, t):
             return values[-1]
         case "std":
             return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    hours = np.array([(event - t) / 3.6e9 for event, _ in window])
-    return float(np.polyfit(hours * 3.6e9, values, 1)[0] * 3.6e9) if len(set(hours)) > 1 else math.nan
+    hours = [Fraction(event - t, 3_600_000_000) for event, _ in window]
+    if len(set(hours)) < 2:
+        return math.nan
+    centre, middle = sum(hours) / len(hours), Fraction(sum(values)) / len(values)
+    cross = sum((hour - centre) * (Fraction(value) - middle) for hour, value in zip(hours, values, strict=True))
+    return float(cross / sum((hour - centre) ** 2 for hour in hours))
 
 
 @settings(deadline=None, max_examples=150)
+@example([("a", 0, 0, 0)] * 9, [("a", 3)])  # nine readings at one time have no slope
 @given(st.lists(ROW, max_size=40), st.lists(ASKED, min_size=1, max_size=10))
 def test_windows_are_the_row_by_row_answer(rows, asked):
     names = ["a", "b", "c"]

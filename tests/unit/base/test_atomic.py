@@ -78,3 +78,19 @@ def test_the_lock_excludes_another_holder(tmp_path):
         pass
     with atomic.exclusive(tmp_path / "lock", wait=False):
         pass
+
+
+def test_several_files_are_written_together(tmp_path):
+    atomic.write_files([(tmp_path / "a" / "1", b"one"), (tmp_path / "a" / "2", b"two"), (tmp_path / "b", b"three")])
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"a/1": b"one", "a/2": b"two", "b": b"three"}
+
+
+def test_of_several_files_each_is_old_or_new_after_an_error(tmp_path):
+    (tmp_path / "1").write_bytes(b"old")
+    (tmp_path / "2").mkdir()  # nothing can be renamed over it
+    with pytest.raises(ApplianceError, match="cannot write: Is a directory") as caught:
+        atomic.write_files([(tmp_path / name, b"new") for name in ("1", "2", "3")])
+    assert caught.value.code.id == "APL-BASE-002"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    assert (tmp_path / "1").read_bytes() == b"new"

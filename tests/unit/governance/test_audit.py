@@ -103,7 +103,7 @@ class TestNoRecordNoAction:
 
     def test_damaged_log(self, governed: Governed) -> None:
         act(governed)
-        tile = next((governed.log.folder / "tile/entries").rglob("7"))
+        tile = next((governed.log.folder / "tile/entries").rglob("8"))
         tile.write_bytes(tile.read_bytes()[:-1])
         with pytest.raises(ApplianceError, match="APL-TRUST-002") as caught:
             governed.audit.begin(role="operator", action="ingest.run", arguments={})
@@ -120,7 +120,7 @@ class TestNoRecordNoAction:
 
 def test_every_flipped_byte_on_disk_is_found(governed: Governed) -> None:
     act(governed)
-    (tile,) = (governed.log.folder / "tile/entries").rglob("7")
+    (tile,) = (governed.log.folder / "tile/entries").rglob("8")
     data = tile.read_bytes()
     for position in range(len(data)):
         tile.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
@@ -147,20 +147,20 @@ class TestForgedRecords:
     def acted(self, governed: Governed) -> Governed:
         act(governed, name="a")
         act(governed, name="b")
-        return governed  # entries 0 to 4 enroll, 5 to 8 are records
+        return governed  # entries 0 to 5 enroll, 6 to 9 are records
 
     @pytest.mark.parametrize(
         ("index", "changes", "fault"),
         [
-            (5, {"arguments": {"name": "x"}}, "the signature is not by the role's key"),
-            (5, {"time": "2026-03-01T12:00:01Z"}, "the signature is not by the role's key"),
-            (6, {"outcome": "failed"}, "the signature is not by the role's key"),
-            (5, {"role": "approver"}, "expected role operator by its key, got approver"),
-            (5, {"key_id": "sha256:" + "0" * 64}, "is not enrolled"),
-            (5, {"signature": "!"}, "the signature is not base64"),
-            (5, {"signature": None}, "the signature is not base64"),
-            (7, {"seq": 9}, "expected seq 2, got 9"),
-            (7, {"previous": None}, "expected previous sha256:"),
+            (6, {"arguments": {"name": "x"}}, "the signature is not by the role's key"),
+            (6, {"time": "2026-03-01T12:00:01Z"}, "the signature is not by the role's key"),
+            (7, {"outcome": "failed"}, "the signature is not by the role's key"),
+            (6, {"role": "approver"}, "expected role operator by its key, got approver"),
+            (6, {"key_id": "sha256:" + "0" * 64}, "is not enrolled"),
+            (6, {"signature": "!"}, "the signature is not base64"),
+            (6, {"signature": None}, "the signature is not base64"),
+            (8, {"seq": 9}, "expected seq 2, got 9"),
+            (8, {"previous": None}, "expected previous sha256:"),
         ],
     )
     def test_changed(self, acted: Governed, index: int, changes: dict[str, Any], fault: str) -> None:
@@ -168,27 +168,27 @@ class TestForgedRecords:
         assert check.index == index
         assert fault in check.fault
 
-    @pytest.mark.parametrize(("index", "bad"), [(5, 5), (6, 6), (7, 7)])
+    @pytest.mark.parametrize(("index", "bad"), [(6, 6), (7, 7), (8, 8)])
     def test_removed(self, acted: Governed, index: int, bad: int) -> None:
         check = self.rewritten(acted, index, None)
         assert (check.index, "expected previous" in check.fault) == (bad, True)
 
     def test_every_changed_byte_of_a_record(self, acted: Governed) -> None:
-        entry = acted.log.entry(5)
+        entry = acted.log.entry(6)
         entries = list(acted.log.entries())
         for position in range(len(entry)):
             changed = entry[:position] + bytes([entry[position] ^ 1]) + entry[position + 1 :]
 
-            assert not check_entries([*entries[:5], changed, *entries[6:]], "x").ok, (position, changed)
+            assert not check_entries([*entries[:6], changed, *entries[7:]], "x").ok, (position, changed)
 
     def test_signed_by_the_right_key_for_another_place(self, acted: Governed) -> None:
-        check = self.rewritten(acted, 7, acted.log.entry(5))
-        assert (check.index, "expected previous" in check.fault) == (7, True)
+        check = self.rewritten(acted, 8, acted.log.entry(6))
+        assert (check.index, "expected previous" in check.fault) == (8, True)
 
     def test_an_enrollment_cannot_come_after(self, acted: Governed) -> None:
         entries = list(acted.log.entries())
 
-        check = check_entries(entries[5:] + entries[:5], "x")
+        check = check_entries(entries[6:] + entries[:6], "x")
         assert (check.index, "is not enrolled" in check.fault) == (0, True)
 
     def test_an_outcome_by_another_role(self, governed: Governed) -> None:
@@ -206,7 +206,7 @@ class TestForgedRecords:
 def test_records_are_plain_json(governed: Governed) -> None:
     """An auditor with nothing but jq can read them."""
     act(governed)
-    fields = json.loads(governed.log.entry(5))
+    fields = json.loads(governed.log.entry(6))
     assert set(fields) == {
         *("kind", "seq", "time", "trace_id", "role", "key_id", "phase", "action", "arguments", "intent"),
         *("outcome", "detail", "previous", "signature"),

@@ -43,6 +43,10 @@ def test_no_owner_slo_or_staleness(tmp_path: Path, duty: str, value: Any) -> Non
         ({"metric": {"direction": "up"}}, "Invalid enum value"),
         ({"files": {"metrics.json": "sha256:" + "0" * 64}}, "files must name model.onnx"),
         ({"files": {"../model.onnx": "sha256:" + "0" * 64}}, "matching regex"),
+        # A newline at the end is not the end of the text.
+        ({"name": "incident_risk\n"}, "matching regex"),
+        ({"files": {"model.onnx\n": "sha256:" + "0" * 64}}, "matching regex"),
+        ({"files": {"model.onnx": "sha256:" + "0" * 64 + "\n"}}, "matching regex"),
     ],
 )
 def test_malformed_manifests(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

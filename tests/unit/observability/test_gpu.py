@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pynvml
@@ -49,10 +50,20 @@ def test_a_device_is_summarised():
     device = sampler.summary()["devices"][0]
     assert device["name"] == "Test GPU"
     assert device["power_watts"] == {"mean": 70.0, "max": 70.0}
-    assert device["energy_joules"] == 2.0 * device["samples"]
+    assert device["energy_joules"] == 2.0
     assert device["energy_source"] == "counter"
     assert device["throttled_samples"] == {"sw_power_cap": 1, "sw_thermal_slowdown": 1}
     assert gpu_name() == "Test-GPU"
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_energy_counter_is_read_at_both_ends_only():
+    with GpuSampler(period_s=0.005) as sampler:
+        time.sleep(0.1)
+    device = sampler.summary()["devices"][0]
+    assert device["samples"] > 2
+    assert device["energy_joules"] == 2.0  # two readings, and `summary` afterwards takes none
+    assert sampler.summary()["devices"][0] == device
 
 
 @pytest.mark.usefixtures("driver")

@@ -10,8 +10,8 @@ from appliance.observability import gateway_metrics
 from appliance.observability.metrics import DECLARED, GATEWAY, SiteMetrics
 
 UNITS = (
-    "readings", "files", "rows", "seconds", "ratio", "alarms", "entries", "raised", "devices", "bytes", "watts",
-    "celsius", "predictions_total", "failures_total", "requests_total", "dropped_total",
+    "readings", "records", "files", "rows", "seconds", "ratio", "alarms", "entries", "raised", "devices", "bytes",
+    "watts", "celsius", "snapshots", "predictions_total", "failures_total", "requests_total", "dropped_total",
 )  # fmt: skip
 
 

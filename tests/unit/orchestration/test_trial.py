@@ -10,7 +10,7 @@ IDS = [f"r{number}" for number in range(200)]
 
 
 def answers(ids, scores):
-    return [Answer(request_id=id, score=score) for id, score in zip(ids, scores, strict=True)]
+    return [Answer(request_id=id, question=f"q{id}", score=score) for id, score in zip(ids, scores, strict=True)]
 
 
 def scores(low, high, count=200):
@@ -29,6 +29,18 @@ CASES = {
     "abstains from everything": (IDS, answers(IDS, [None] * 200), [], 200, True, False, "every request"),
     "abstains more": (IDS, answers(IDS, [None] * 20 + scores(0, 1, 180)), SAME, 200, True, False, "in 10.00 %"),
     "other scores": (IDS, answers(IDS, scores(0.6, 1)), SAME, 200, True, False, "scores differ"),
+    "abstains where the live model abstains": (
+        IDS, answers(IDS, [None] * 20 + scores(0, 1, 180)), answers(IDS, [None] * 20 + scores(0, 1, 180)),
+        200, True, True, ""),
+    # A canary answers for some devices only; the live model's abstentions elsewhere excuse nothing, and cost nothing.
+    "abstains where the live model abstains, in a part": (
+        IDS[:40], answers(IDS[:40], [None] * 20 + scores(0, 1, 20)), answers(IDS, [None] * 20 + scores(0, 1, 180)),
+        200, True, True, ""),
+    "abstains more in its part, while the live model abstains elsewhere": (
+        IDS[:40], answers(IDS[:40], [None] * 20 + scores(0, 1, 20)), answers(IDS, scores(0, 1, 100) + [None] * 100),
+        200, True, False, "it abstains in 50.00 %, the live model in 0.00 %"),
+    "other questions than the live model had": (
+        IDS, SAME, [Answer(request_id="x", question="another", score=None)], 200, True, True, ""),
 }  # fmt: skip
 
 

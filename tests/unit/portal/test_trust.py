@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from appliance.orchestration.verdict import Link
 from appliance.portal.pages import trust
+from appliance.trust.verdict import Link
 from tests.unit.portal.conftest import client_of
 from tests.unit.portal.markup import Markup
 

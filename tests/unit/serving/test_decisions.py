@@ -25,6 +25,8 @@ MALFORMED = {
     "instant without zone": (b'{"entity":"a","at":"2026-01-01T00:00:00"}', "$.at"),
     "instant not a time": (b'{"entity":"a","at":"tomorrow"}', "$.at"),
     "bad request id": (b'{"entity":"a","request_id":"x y"}', "$.request_id"),
+    "request id with a newline": (b'{"entity":"a","request_id":"x\\n"}', "$.request_id"),
+    "entity with a newline": (b'{"entity":"a\\n"}', "$.entity"),
     "wrong encoding": ('{"entity":"\xe9"}'.encode("latin-1"), "$"),
 }
 
