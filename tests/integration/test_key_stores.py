@@ -185,7 +185,10 @@ def test_two_threads_at_once(store: KeyStore, address: str, name: str) -> None:
 
 
 def test_two_processes_at_once(store: KeyStore, address: str, name: str) -> None:
-    """They sign with one key, and of two that make the same key at most one succeeds."""
+    """They sign with one key, and of two that make the same key at most one succeeds.
+
+    OpenBao does not tell a maker that another one was first; there both may succeed, with one key.
+    """
     store.create(f"{name}-shared", "p256")
     words = [sys.executable, "-c", WORKER, address, name, f"{name}-shared"]
     workers = [
@@ -202,7 +205,7 @@ def test_two_processes_at_once(store: KeyStore, address: str, name: str) -> None
     made = [each[0].split()[1] for each in lines if each[0].startswith("made")]
     refused = [each[0] for each in lines if not each[0].startswith("made")]
     assert set(refused) <= {"APL-TRUST-006"}, said
-    assert len(made) <= 1
+    assert len(set(made) if address.startswith("openbao:") else made) <= 1
     if made:
         assert keys.key_id(open_store(address).load(name).public) == made[0]
 

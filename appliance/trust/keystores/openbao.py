@@ -5,7 +5,9 @@ Rules
 2. A name is one key for ever: its version 1. Transit's own rotation puts another key behind a name; those are ignored.
 3. Keys are made not exportable and without plain backup; one that is exportable is not used.
 4. ECDSA is over our own digest, the signature ASN.1; Ed25519 signs the message.
-5. The secret is a token or an AppRole secret, each from a file. An AppRole logs in again when its token has run out.
+5. The engine never replaces a key and does not say who made it: of processes that make one name at the same moment, all
+   may succeed, with the same key.
+6. The secret is a token or an AppRole secret, each from a file. An AppRole logs in again when its token has run out.
 """
 
 from __future__ import annotations
@@ -82,9 +84,8 @@ class TransitKeys:
         if self.holds(name):
             raise ApplianceError(codes.KEY_EXISTS, f"there is a key {name} already", where=str(self))
         made = self._ask("create_key", name, key_type=_KINDS[algorithm], exportable=False, allow_plaintext_backup=False)
-        # The engine never replaces a key: for a name that another process took meanwhile it changes nothing and warns.
-        if any("already existed" in warning for warning in made["warnings"] or ()):
-            raise ApplianceError(codes.KEY_EXISTS, f"another process makes a key {name}", where=str(self))
+        if made["data"]["type"] != _KINDS[algorithm]:
+            raise ApplianceError(codes.KEY_EXISTS, f"another process made a key {name}", where=str(self))
         return self.load(name)
 
     def load(self, name: str) -> SigningKey:
