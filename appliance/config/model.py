@@ -253,6 +253,24 @@ class PortalSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 8480
 
 
+class ConnectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Kafka Connect, which captures the changes of databases. Files are relative to the site's folder."""
+
+    url: Annotated[str, Meta(description="Address of its interface, https://host:port; empty: none.")] = ""
+    ca_file: Annotated[
+        str,
+        Meta(
+            description="Certificates that its own must be issued by; empty: those of the servers on this machine.",
+        ),
+    ] = ""
+    certificate_file: Annotated[
+        str, Meta(description="The certificate that it asks for; empty: the operator's of the servers on this machine.")
+    ] = ""
+    key_file: Annotated[
+        str, Meta(description="The key of that certificate, mode 600; empty: the operator's on this machine.")
+    ] = ""
+
+
 class ServersSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Third-party servers that run on this machine, on loopback."""
 
@@ -327,6 +345,7 @@ class SiteFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trust: TrustSection = TrustSection()
     ingest: IngestSection = IngestSection()
     kafka: KafkaSection = KafkaSection()
+    connect: ConnectSection = ConnectSection()
     schemas: SchemasSection = SchemasSection()
     storage: StorageSection = StorageSection()
     training: TrainingSection = TrainingSection()

@@ -201,6 +201,43 @@ class Lake:
             table, name, pa.concat_tables(kept), touched, expected, properties, inputs, {**facts, "removed": removed}
         )
 
+    def merge(
+        self,
+        name: str,
+        rows: pa.Table,
+        *,
+        expected: Head,
+        properties: Mapping[str, str],
+        inputs: Sequence[str],
+        facts: Mapping[str, Any],
+        gone: pa.Table | None,
+    ) -> Commit:
+        """One commit that removes the rows whose values in the columns of `gone` are a row of it, and adds `rows`.
+
+        With `gone` None all rows go. Files that hold none of them stay as they are; of the others the rest is written
+        again, so that this is for tables that are small or have few files that are touched.
+
+        Raises:
+            CommitLost, ApplianceError: see `append`.
+        """
+        table = self._table_at(name, expected)
+        schema = arrow_schema(table.schema())
+        kept, touched, removed = [fitted(rows, schema).cast(schema)], [], 0
+        for task in table.scan().plan_files():
+            if gone is None:
+                touched.append(task.file)
+                removed += task.file.record_count
+                continue
+            old = read_tasks(table, [task], table.schema())
+            rest = _without(old, gone)
+            if rest.num_rows < old.num_rows:
+                touched.append(task.file)
+                removed += old.num_rows - rest.num_rows
+                kept.append(rest)
+        return self._commit(
+            table, name, pa.concat_tables(kept), touched, expected, properties, inputs, {**facts, "removed": removed}
+        )
+
     def evolve(
         self, name: str, change: Callable[[UpdateSchema, Table], None], *, expected: Head, facts: Mapping[str, Any]
     ) -> Commit:
@@ -460,6 +497,16 @@ class Lake:
 
     def _relative(self, uri: str) -> str:
         return local_path(uri).relative_to(self._site_folder).as_posix()
+
+
+def _without(rows: pa.Table, gone: pa.Table) -> pa.Table:
+    """The rows whose values in the columns of `gone` are no row of it. Arrow joins no lists: only the key is joined."""
+    keys = pa.Table.from_arrays(
+        [rows[name].cast(gone.schema.field(name).type) for name in gone.column_names], names=gone.column_names
+    )
+    numbered = keys.append_column("", pa.array(range(rows.num_rows), pa.int64()))
+    left = numbered.join(gone, keys=gone.column_names, join_type="left anti")
+    return rows.take(left[""].combine_chunks().sort())
 
 
 def read_filter(text: str) -> BooleanExpression:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from appliance.governance.lineage import Lineage
     from appliance.governance.registry import Registry
     from appliance.governance.roles import RoleKeys
+    from appliance.ingestion.changes.captures import Captures
     from appliance.ingestion.commit import Landing
     from appliance.ingestion.connectors.connectors import Connectors
     from appliance.ingestion.drop import Drops
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from appliance.ingestion.sensitive.policy import TrainingTables
     from appliance.ingestion.sensitive.subjects import Subjects
     from appliance.ingestion.sink import Sink
+    from appliance.ingestion.topics.connection import Connection
     from appliance.ingestion.topics.worker import TopicWorker
     from appliance.observability.alerts import Alerts
     from appliance.storage.objects import FolderStore
@@ -173,20 +175,26 @@ class Parts:
         )
 
     @cached_property
+    def kafka(self) -> Connection:
+        from appliance.ingestion.topics.connection import Connection
+
+        settings = self.site.settings.kafka
+        return Connection(
+            servers=tuple(filter(None, (each.strip() for each in settings.servers.split(",")))),
+            user=settings.user,
+            password_file=self.site.folder / (settings.password_file or f"servers/secrets/kafka-{settings.user}"),
+            ca_file=self.site.folder / (settings.ca_file or "servers/certificates/ca.pem"),
+        )
+
+    @cached_property
     def topic_worker(self) -> TopicWorker:
         from appliance.base.duration import parse_duration
         from appliance.ingestion import declarations
-        from appliance.ingestion.topics.connection import Connection
         from appliance.ingestion.topics.worker import TopicWorker
 
         settings = self.site.settings.kafka
         return TopicWorker(
-            connection=Connection(
-                servers=tuple(filter(None, (each.strip() for each in settings.servers.split(",")))),
-                user=settings.user,
-                password_file=self.site.folder / (settings.password_file or f"servers/secrets/kafka-{settings.user}"),
-                ca_file=self.site.folder / (settings.ca_file or "servers/certificates/ca.pem"),
-            ),
+            connection=self.kafka,
             topic=settings.topic,
             group=settings.group,
             landing=self.landing,
@@ -289,9 +297,37 @@ class Parts:
             site_folder=self.site.folder,
             state_folder=self.site.connectors,
             declarations_folder=self.site.declarations,
+            captures=lambda: self.captures,
             drops=self.drops,
             max_file_bytes=self.site.settings.ingest.max_file_bytes,
             clock=self.clock,
+        )
+
+    @cached_property
+    def captures(self) -> Captures:
+        from appliance.base.duration import parse_duration
+        from appliance.ingestion.changes import connect
+        from appliance.ingestion.changes.captures import Captures
+
+        settings, folder = self.site.settings.connect, self.site.folder
+        certificates = "servers/certificates"
+        return Captures(
+            connect=lambda: connect.KafkaConnect(
+                connect.Connection(
+                    url=settings.url,
+                    ca_file=folder / (settings.ca_file or f"{certificates}/ca.pem"),
+                    certificate_file=folder / (settings.certificate_file or f"{certificates}/operator.pem"),
+                    key_file=folder / (settings.key_file or f"{certificates}/operator.key"),
+                )
+            ),
+            kafka=lambda: self.kafka,
+            site_folder=folder,
+            state_folder=self.site.connectors,
+            standing_folder=self.site.topics,
+            lake=self.lake,
+            alerts=self.alerts,
+            clock=self.clock,
+            commit_after_s=parse_duration(self.site.settings.kafka.commit_after).total_seconds(),
         )
 
     @cached_property

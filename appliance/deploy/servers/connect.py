@@ -52,6 +52,10 @@ def configuration(place: Place) -> str:
         "offset.storage.partitions": "5",
         "offset.flush.interval.ms": "5000",
         "exactly.once.source.support": "enabled",
+        # Passwords of sources stay in their files: a connector's configuration names the file.
+        "config.providers": "secret",
+        "config.providers.secret.class": "org.apache.kafka.common.config.provider.DirectoryConfigProvider",
+        "config.providers.secret.param.allowed.paths": f"{place.site}/keys/sources",
         **{
             prefix + key: value
             for prefix in ("", "producer.", "consumer.", "admin.")

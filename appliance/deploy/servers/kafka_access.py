@@ -21,6 +21,7 @@ from kafka.admin import (
 )
 
 READINGS = "readings"
+CHANGES = "changes."  # what the topics of captured tables begin with; Connect makes them
 MECHANISM = "SCRAM-SHA-512"
 PARTITIONS = 3
 
@@ -54,6 +55,13 @@ RULES = (
         resource=ResourceType.TOPIC,
         name=READINGS,
         operations=(ACLOperation.READ, ACLOperation.DESCRIBE),
+    ),
+    Rule(
+        user="ingest",
+        resource=ResourceType.TOPIC,
+        name=CHANGES,
+        operations=(ACLOperation.READ, ACLOperation.DESCRIBE),
+        prefixed=True,
     ),
     Rule(user="ingest", resource=ResourceType.GROUP, name="sink", operations=(ACLOperation.READ,)),
     Rule(

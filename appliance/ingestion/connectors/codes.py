@@ -98,3 +98,11 @@ SOURCE_CHANGED = declare(
     "may have been removed at the source.",
     action="Compare with the source; remove the folder connectors/NAME of the site to begin at its start.",
 )
+NOT_CAPTURED = declare(
+    "APL-CONN-015",
+    "The connector does not run in Kafka Connect",
+    meaning="Only connectors of kind changes are added to Connect, restarted and removed; the others run when they are "
+    "told to.",
+    action="Use appliance connector run NAME.",
+    exit_code=2,
+)

@@ -1,8 +1,13 @@
-"""The connectors of a site: what is declared, where each stands, and running one."""
+"""The connectors of a site: what is declared, where each stands, and running one.
+
+Those of kinds rest and mqtt are run here, and have a state in the site. Those of kind changes are run by Kafka Connect
+(`appliance.ingestion.changes.captures`): they are added to it, and a run takes what it has brought.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,10 @@ from appliance.base.clock import Clock, rfc3339
 from appliance.base.duration import parse_duration
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
+from appliance.ingestion.changes.captures import Added, Captures, CaptureStatus
+from appliance.ingestion.changes.declaration import Changes
+from appliance.ingestion.changes.source import Objection
+from appliance.ingestion.changes.worker import ChangeReport
 from appliance.ingestion.connectors import codes
 from appliance.ingestion.connectors.declaration import Declaration, load_all
 from appliance.ingestion.connectors.delivery import Delivery, Failure
@@ -45,6 +54,7 @@ class Connectors:
         site_folder: Path,
         state_folder: Path,
         declarations_folder: Path,
+        captures: Callable[[], Captures],
         drops: Drops,
         max_file_bytes: int,
         clock: Clock,
@@ -52,24 +62,83 @@ class Connectors:
         self._site_folder = site_folder
         self._state_folder = state_folder
         self._declarations = declarations_folder / "connectors"
+        self._captures = captures
         self._drops = drops
         self._max_file_bytes = max_file_bytes
         self._clock = clock
 
-    def all(self) -> tuple[Status, ...]:
-        """Raises APL-CONN-001 when a declaration is not valid, APL-CONN-004 when a state cannot be read."""
-        return tuple(self._status(name, declared) for name, declared in load_all(self._declarations).items())
+    def all(self) -> tuple[Status | CaptureStatus, ...]:
+        """Raises APL-CONN-001 when a declaration is not valid, APL-CONN-004 when a state cannot be read.
 
-    def status(self, name: str) -> Status:
-        """Raises APL-CONN-002 when it is not declared; else as `all`."""
+        Of a connector of changes whose Connect or source does not answer, the state says so.
+        """
+        found: list[Status | CaptureStatus] = []
+        for name, declared in load_all(self._declarations).items():
+            try:
+                found.append(self._status(name, declared))
+            except ApplianceError as error:
+                if declared.changes is None:
+                    raise
+                found.append(
+                    CaptureStatus(
+                        name=name,
+                        description=declared.description,
+                        tables=declared.changes.tables,
+                        state="unknown",
+                        reason=str(error),
+                    )
+                )
+        return tuple(found)
+
+    def status(self, name: str) -> Status | CaptureStatus:
+        """Raises APL-CONN-002 when it is not declared; else as `all`, and as `Captures.status`."""
         return self._status(name, self._declaration(name))
 
     def pause(self, name: str) -> None:
         """Not run again until `resume`; a run that is under way ends after its batch."""
-        self._delivery(name, self._declaration(name)).pause()
+        declared = self._declaration(name)
+        if declared.changes is not None:
+            self._captures().pause(name)
+        else:
+            self._delivery(name, declared).pause()
 
     def resume(self, name: str) -> None:
-        self._delivery(name, self._declaration(name)).resume()
+        declared = self._declaration(name)
+        if declared.changes is not None:
+            self._captures().resume(name, declared.changes)
+        else:
+            self._delivery(name, declared).resume()
+
+    def objections(self, name: str) -> tuple[Objection, ...]:
+        """What the source of a connector of changes lacks. Raises as `add`."""
+        return self._captures().objections(self._changes(name))
+
+    def add(self, name: str, progress: Progress | None = None) -> Added:
+        """Have Connect capture the source. Raises APL-CONN-002, APL-CONN-015, and as `Captures.add`."""
+        return self._captures().add(name, self._changes(name), progress)
+
+    def restart(self, name: str, *, snapshot: bool) -> None:
+        """Start it anew in Connect. Raises as `add`."""
+        self._captures().restart(name, self._changes(name), snapshot=snapshot)
+
+    def remove(self, name: str) -> None:
+        """Take it out of Connect, and its slot out of the source. Raises as `add`."""
+        self._captures().remove(name, self._changes(name))
+
+    def is_captured(self, name: str) -> bool:
+        """Whether it is of kind changes. Raises APL-CONN-001, 002."""
+        return self._declaration(name).changes is not None
+
+    def take(
+        self,
+        name: str,
+        *,
+        until_end: bool,
+        stop: Callable[[], bool],
+        progress: Progress | None = None,
+    ) -> ChangeReport:
+        """Changes that Connect has brought, into the tables. Raises as `Captures.take`."""
+        return self._captures().take(name, self._changes(name), until_end=until_end, stop=stop, progress=progress)
 
     def run(self, name: str, *, seconds: float | None, progress: Progress | None = None) -> Report:
         """Deliver what the source has, until it is empty (`seconds` None) or for so long.
@@ -126,10 +195,18 @@ class Connectors:
             raise ApplianceError(codes.UNKNOWN, f"expected one of {', '.join(found) or 'none'}, got {name!r}")
         return found[name]
 
+    def _changes(self, name: str) -> Changes:
+        declared = self._declaration(name)
+        if declared.changes is None:
+            raise ApplianceError(codes.NOT_CAPTURED, f"{name} is of kind {declared.kind}")
+        return declared.changes
+
     def _delivery(self, name: str, declared: Declaration) -> Delivery:
         return Delivery(self._state_folder / name, name, self._drops.incoming(declared.mapping))
 
-    def _status(self, name: str, declared: Declaration) -> Status:
+    def _status(self, name: str, declared: Declaration) -> Status | CaptureStatus:
+        if declared.changes is not None:
+            return self._captures().status(name, declared.changes, declared.description)
         delivery = self._delivery(name, declared)
         state = delivery.state()
         error = state.last_error

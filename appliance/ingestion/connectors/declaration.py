@@ -1,8 +1,11 @@
-"""Declared connectors: ``declarations/connectors/NAME.toml``, one source each, whose rows go to one drop mapping.
+"""Declared connectors: ``declarations/connectors/NAME.toml``, one source each.
+
+The rows of kinds rest and mqtt go to one drop mapping; those of kind changes to tables of their own, see
+`appliance.ingestion.changes.declaration` for its section.
 
 ::
 
-    kind = "rest"                       # or mqtt
+    kind = "rest"                       # or mqtt, or changes
     mapping = "historian"               # declarations/drops/historian.toml, of format jsonl
     description = "…"                   # optional
     batch_rows = 10000                  # optional: rows of one file
@@ -67,6 +70,8 @@ from msgspec import Meta
 from appliance.base.duration import duration_us
 from appliance.base.errors import ApplianceError
 from appliance.config.declarations import load_toml
+from appliance.ingestion.changes import declaration as changes_declaration
+from appliance.ingestion.changes.declaration import Changes
 from appliance.ingestion.connectors import codes
 
 _LONGEST_S = 365 * 86_400  # a year: longer waits are mistakes, and MQTT counts seconds in 32 bits
@@ -122,13 +127,14 @@ class Mqtt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    kind: Literal["rest", "mqtt"]
-    mapping: str
+    kind: Literal["rest", "mqtt", "changes"]
+    mapping: str = ""
     description: str = ""
     batch_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     batch_time: str = "30s"
     rest: Rest | None = None
     mqtt: Mqtt | None = None
+    changes: Changes | None = None
 
 
 def load_all(folder: Path) -> dict[str, Declaration]:
@@ -161,9 +167,13 @@ def is_loopback(host: str) -> bool:
 
 def _objections(declared: Declaration) -> list[str]:
     found = _duration_objections(declared)
-    given = {name for name, section in (("rest", declared.rest), ("mqtt", declared.mqtt)) if section is not None}
+    given = {name for name in ("rest", "mqtt", "changes") if getattr(declared, name) is not None}
     if given != {declared.kind}:
         found.append(f"expected the section [{declared.kind}] alone, got {', '.join(sorted(given)) or 'none'}")
+    if bool(declared.mapping) == (declared.kind == "changes"):
+        found.append("mapping: kinds rest and mqtt need one; changes go to tables of their own")
+    if declared.changes is not None:
+        found += changes_declaration.objections(declared.changes)
     if declared.rest is not None:
         found += _rest_objections(declared.rest)
     if declared.mqtt is not None:
@@ -177,6 +187,8 @@ def _duration_objections(declared: Declaration) -> list[str]:
         given |= {f"rest.{name}": getattr(declared.rest, name) for name in ("timeout", "longest_pause", "poll")}
     if declared.mqtt is not None:
         given |= {f"mqtt.{name}": getattr(declared.mqtt, name) for name in ("session_expiry", "idle")}
+    if declared.changes is not None:
+        given["changes.heartbeat"] = declared.changes.heartbeat
     found = []
     for name, text in given.items():
         try:

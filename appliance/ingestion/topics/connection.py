@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kafka import errors
+from kafka import TopicPartition, errors
 
 from appliance.base.errors import ApplianceError, Code
 from appliance.base.secret_file import read_secret
@@ -59,6 +59,11 @@ class Connection:
             "sasl_plain_password": read_secret(self.password_file, code=codes.LOGIN_REFUSED),
             "bootstrap_timeout_ms": int(PATIENCE_S * 1000),
         }
+
+
+def source_of(partition: TopicPartition) -> str:
+    """The name that the position maps have for a partition."""
+    return f"kafka:{partition.topic}:{partition.partition}"
 
 
 class _Heard(logging.Handler):

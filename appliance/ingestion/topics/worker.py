@@ -38,7 +38,7 @@ from appliance.ingestion.segment import pack
 from appliance.ingestion.sink import EARLIEST_CLOCK
 from appliance.ingestion.topics import alerts, codes
 from appliance.ingestion.topics.buffer import LOG_APPEND_TIME, Buffer, ids_of, segment_of
-from appliance.ingestion.topics.connection import Connection, named, opened
+from appliance.ingestion.topics.connection import Connection, named, opened, source_of
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost
 
@@ -71,11 +71,6 @@ class TopicReport:
 class _Partition:
     buffer: Buffer
     waits_for: int = 0
-
-
-def source_of(partition: TopicPartition) -> str:
-    """The name that the position maps have for a partition."""
-    return f"kafka:{partition.topic}:{partition.partition}"
 
 
 class _StalledError(Exception):

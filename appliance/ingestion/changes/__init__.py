@@ -1,0 +1,1 @@
+"""Change data capture: rows of a PostgreSQL database into typed tables, by Debezium in Kafka Connect."""

@@ -1,0 +1,277 @@
+"""The connectors of kind changes: adding one to Connect, how it stands, stopping and starting it, taking its changes.
+
+The declaration in its file is what counts; Connect is given it anew by every `add`. Of a connector the site keeps one
+file, ``connectors/NAME/captured.json``: the tables for which a snapshot was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from appliance.base import atomic
+from appliance.base.clock import Clock
+from appliance.base.errors import ApplianceError
+from appliance.base.progress import NoProgress, Progress
+from appliance.ingestion.changes import alerts, codes
+from appliance.ingestion.changes.configuration import configuration
+from appliance.ingestion.changes.connect import KafkaConnect, Running
+from appliance.ingestion.changes.declaration import Changes, slot_of, topics
+from appliance.ingestion.changes.slot import Slot, gap, place_of, text_of
+from appliance.ingestion.changes.source import Objection, SourceDatabase
+from appliance.ingestion.changes.worker import ChangeReport, ChangeWorker
+from appliance.ingestion.topics.connection import Connection
+from appliance.observability.alerts import Alerts
+from appliance.storage.tables import Lake
+
+_log = logging.getLogger(__name__)
+
+START_S = 60.0  # of a connector that was added: its slot is made when transactions that run at the source have ended
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureStatus:
+    """How a connector stands.
+
+    Attributes:
+        tables: table of the source -> its name in the lake.
+        state: running, paused, failed, "not added", or Connect's own word for what is in between.
+        reason: of a failure.
+        captured: up to where changes are in Kafka, as PostgreSQL writes it; empty before the first.
+        slot: up to where the slot has been confirmed.
+        held_bytes: of log that the source keeps for us.
+        snapshot: whether one is under way.
+        gap: what was lost; empty where nothing was.
+    """
+
+    name: str
+    description: str
+    tables: Mapping[str, str]
+    state: str
+    reason: str = ""
+    captured: str = ""
+    slot: str = ""
+    held_bytes: int = 0
+    snapshot: bool = False
+    gap: str = ""
+    kind: str = "changes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What `add` did: the tables for which a snapshot was asked for now."""
+
+    snapshot_of: tuple[str, ...]
+
+
+class Captures:
+    """`connect` and `kafka` are asked for when they are needed."""
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], KafkaConnect],
+        kafka: Callable[[], Connection],
+        site_folder: Path,
+        state_folder: Path,
+        standing_folder: Path,
+        lake: Lake,
+        alerts: Alerts,
+        clock: Clock,
+        commit_after_s: float,
+    ) -> None:
+        self._connect = connect
+        self._kafka = kafka
+        self._site_folder = site_folder
+        self._state_folder = state_folder
+        self._standing_folder = standing_folder
+        self._lake = lake
+        self._alerts = alerts
+        self._clock = clock
+        self._commit_after_s = commit_after_s
+
+    def objections(self, changes: Changes) -> tuple[Objection, ...]:
+        """What the source lacks. Raises ApplianceError APL-CHANGE-006."""
+        return self._source(changes).objections()
+
+    def add(self, name: str, changes: Changes, progress: Progress | None = None) -> Added:
+        """Have Connect capture the source as it is declared; new tables are read from their start.
+
+        Done again it changes what was declared otherwise since, and nothing else.
+
+        Raises:
+            ApplianceError: APL-CHANGE-001 to 004; APL-CHANGE-006; APL-CHANGE-007, with all that the source lacks;
+                APL-CHANGE-011 changes were lost since it was captured.
+        """
+        progress = progress or NoProgress()
+        progress.begin("capturing", None)
+        connect, source = self._connect(), self._source(changes)
+        lacking = source.objections()
+        if lacking:
+            raise ApplianceError(
+                codes.SOURCE_UNFIT, "; ".join(f"({each.number}) {each.message}" for each in lacking), where=name
+            )
+        self._refuse_gap(name, changes)
+        connect.put(name, configuration(name, changes, self._site_folder))
+        self._await_start(name, connect, source)
+        new = tuple(each for each in changes.tables if each not in self._captured(name))
+        if new:
+            self._ask_for_snapshot(name, source, new)
+        return Added(snapshot_of=new)
+
+    def status(self, name: str, changes: Changes, description: str = "") -> CaptureStatus:
+        """Raises ApplianceError APL-CHANGE-001 to 004, APL-CHANGE-006."""
+        known = CaptureStatus(name=name, description=description, tables=changes.tables, state="not added")
+        try:
+            running = self._connect().running(name)
+        except ApplianceError as error:
+            if error.code != codes.NOT_ADDED:
+                raise
+            return known
+        place = place_of(self._connect().offsets(name))
+        slot = self._source(changes).slot(slot_of(name))
+        return replace(
+            known,
+            state=_state(running),
+            reason=running.reason,
+            captured=text_of(place.lsn) if place else "",
+            slot=text_of(slot.confirmed_lsn) if slot.confirmed_lsn is not None else "",
+            held_bytes=slot.held_bytes,
+            snapshot=place.snapshot if place else False,
+            gap=gap(slot, place),
+        )
+
+    def pause(self, name: str) -> None:
+        """Changes wait at the source, which keeps its log for them."""
+        self._connect().pause(name)
+
+    def resume(self, name: str, changes: Changes) -> None:
+        """Raises also APL-CHANGE-011."""
+        self._refuse_gap(name, changes)
+        self._connect().resume(name)
+
+    def restart(self, name: str, changes: Changes, *, snapshot: bool) -> None:
+        """Start it anew, with `snapshot` also reading all rows again. Raises also APL-CHANGE-011."""
+        self._refuse_gap(name, changes)
+        connect, source = self._connect(), self._source(changes)
+        connect.restart(name)
+        if snapshot:
+            self._await_start(name, connect, source)
+            self._ask_for_snapshot(name, source, tuple(changes.tables))
+
+    def remove(self, name: str, changes: Changes) -> None:
+        """Take it out of Connect and let the source forget it; topics and tables stay as they are."""
+        self._connect().remove(name)
+        source, end_s = self._source(changes), time.monotonic() + START_S
+        while True:  # Connect's task lets go of the slot a moment after it is gone
+            try:
+                source.drop_slot(slot_of(name))
+                break
+            except ApplianceError:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(_POLL_S)
+        self._state_file(name).unlink(missing_ok=True)
+
+    def take(
+        self,
+        name: str,
+        changes: Changes,
+        *,
+        until_end: bool,
+        stop: Callable[[], bool],
+        progress: Progress | None = None,
+    ) -> ChangeReport:
+        """Changes from the topics into the tables. Raises as `ChangeWorker.run`."""
+        worker = ChangeWorker(
+            connection=self._kafka(),
+            topics=topics(name, changes),
+            lake=self._lake,
+            commit_after_s=self._commit_after_s,
+            look=lambda: self._look(name, changes),
+            standing_folder=self._standing_folder,
+            clock=self._clock,
+        )
+        return worker.run(until_end=until_end, stop=stop, progress=progress)
+
+    def _look(self, name: str, changes: Changes) -> None:
+        """Tell of a gap and of a failure. What is in Kafka is taken also while Connect or the source is away."""
+        try:
+            found = self.status(name, changes)
+        except ApplianceError as error:
+            _log.warning("the source of %s cannot be looked at: %s", name, error)
+            return
+        now = self._clock.now()
+        if found.gap:
+            self._alerts.record([alerts.lsn_gap(name, found.gap, found.captured, now)])
+            raise ApplianceError(codes.GAP, found.gap, where=name)
+        if found.state == "failed":
+            self._alerts.record([alerts.connector_failed(name, found.reason, now)])
+
+    def _refuse_gap(self, name: str, changes: Changes) -> None:
+        found = self.status(name, changes)
+        if found.gap:
+            self._alerts.record([alerts.lsn_gap(name, found.gap, found.captured, self._clock.now())])
+            raise ApplianceError(codes.GAP, found.gap, where=name)
+
+    def _await_start(self, name: str, connect: KafkaConnect, source: SourceDatabase) -> None:
+        """Until the slot is there and its task runs: a signal that was written before would not be seen."""
+        end_s = time.monotonic() + START_S
+        running, slot = (
+            Running(state="", task="", reason=""),
+            Slot(confirmed_lsn=None, wal_status="", log_end_lsn=0, held_bytes=0),
+        )
+        while time.monotonic() < end_s:
+            try:
+                running = connect.running(name)
+            except ApplianceError as error:
+                if error.code != codes.NOT_ADDED:  # Connect tells of it once its own topic has come round
+                    raise
+            if running.task == "FAILED":
+                raise ApplianceError(codes.CONNECT_REFUSED, running.reason, where=name)
+            slot = source.slot(slot_of(name))
+            if running.task == "RUNNING" and slot.confirmed_lsn is not None:
+                return
+            time.sleep(_POLL_S)
+        raise ApplianceError(
+            codes.CONNECT_REFUSED,
+            f"it did not start in {START_S:.0f} s: the task is {running.task or 'not there'}, its slot is "
+            f"{'there' if slot.confirmed_lsn is not None else 'not there'}",
+            where=name,
+        )
+
+    def _ask_for_snapshot(self, name: str, source: SourceDatabase, tables: tuple[str, ...]) -> None:
+        # Asked first: a crash before it is written down has the rows read twice, which changes nothing.
+        source.ask_for_snapshot(tables, f"appliance-{secrets.token_hex(8)}")
+        captured = sorted({*self._captured(name), *tables})
+        self._state_file(name).parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(self._state_file(name), msgspec.json.encode({"tables": captured}))
+
+    def _captured(self, name: str) -> frozenset[str]:
+        path = self._state_file(name)
+        if not path.is_file():
+            return frozenset()
+        try:
+            found: Mapping[str, list[str]] = msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]])
+            return frozenset(found["tables"])
+        except (msgspec.DecodeError, KeyError):
+            return frozenset()  # then the rows are read again, which changes nothing
+
+    def _state_file(self, name: str) -> Path:
+        return self._state_folder / name / "captured.json"
+
+    def _source(self, changes: Changes) -> SourceDatabase:
+        return SourceDatabase(changes, self._site_folder)
+
+
+def _state(running: Running) -> str:
+    if "FAILED" in (running.state, running.task):
+        return "failed"
+    return (running.state if running.state != "RUNNING" else running.task).lower()
