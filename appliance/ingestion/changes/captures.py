@@ -22,7 +22,8 @@ from appliance.base.progress import NoProgress, Progress
 from appliance.ingestion.changes import alerts, codes
 from appliance.ingestion.changes.configuration import configuration
 from appliance.ingestion.changes.connect import KafkaConnect, Running
-from appliance.ingestion.changes.declaration import Changes, slot_of, topics
+from appliance.ingestion.changes.declaration import Changes, excluded_of, slot_of, topic_of
+from appliance.ingestion.changes.event import Reader
 from appliance.ingestion.changes.slot import Slot, gap, place_of, text_of
 from appliance.ingestion.changes.source import Objection, SourceDatabase
 from appliance.ingestion.changes.worker import ChangeReport, ChangeWorker
@@ -192,7 +193,8 @@ class Captures:
         """Changes from the topics into the tables. Raises as `ChangeWorker.run`."""
         worker = ChangeWorker(
             connection=self._kafka(),
-            topics=topics(name, changes),
+            topics={topic_of(name, source): table for source, table in changes.tables.items()},
+            readers={topic_of(name, source): Reader(excluded_of(changes, source)) for source in changes.tables},
             lake=self._lake,
             commit_after_s=self._commit_after_s,
             look=lambda: self._look(name, changes),

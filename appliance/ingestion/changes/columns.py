@@ -72,7 +72,7 @@ def _typed(described: Mapping[str, Any]) -> tuple[pa.DataType, Read] | None:
     if meaning == "org.apache.kafka.connect.data.Decimal":
         return _decimal(described["parameters"])
     if kind == "bytes":
-        return pa.binary(), base64.b64decode
+        return pa.binary(), _bytes
     if kind == "array":
         item = _typed(described["items"])
         if item is None or pa.types.is_nested(item[0]):
@@ -91,9 +91,13 @@ def _decimal(parameters: Mapping[str, str]) -> tuple[pa.DataType, Read]:
 
 
 def _exact(text: str, scale: int) -> decimal.Decimal:
-    unscaled = int.from_bytes(base64.b64decode(text), "big", signed=True)
+    unscaled = int.from_bytes(_bytes(text), "big", signed=True)
     digits = tuple(int(each) for each in str(abs(unscaled)))
     return decimal.Decimal((int(unscaled < 0), digits, -scale))
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def _variable(value: Mapping[str, Any]) -> str:

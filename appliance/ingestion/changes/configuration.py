@@ -9,7 +9,8 @@ Why the settings are as they are
 5. The broker stamps the time of arrival; one partition for a table keeps its changes in order.
 6. A truncate is a change like others. A heartbeat moves the slot on while the captured tables are idle, so that the
    database can remove its log.
-7. The password is read by Connect from its file when it needs it, and stands in no configuration and no topic.
+7. A slot that stands further than what was captured fails the connector: Debezium would go on from there otherwise.
+8. The password is read by Connect from its file when it needs it, and stands in no configuration and no topic.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def configuration(connector: str, changes: Changes, site_folder: Path) -> Mappin
         "publication.autocreate.mode": "disabled",
         "slot.name": slot_of(connector),
         "slot.drop.on.stop": "false",
+        "offset.mismatch.strategy": "trust_offset",
         "topic.prefix": topic_prefix(connector),
         "table.include.list": ",".join(_pattern(each) for each in (*changes.tables, changes.signals)),
         "snapshot.mode": "no_data",

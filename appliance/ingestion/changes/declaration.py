@@ -29,7 +29,6 @@ Of a table named ``transformers`` the lake has ``silver.transformers``, the rows
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -100,9 +99,15 @@ def topic_prefix(connector: str) -> str:
     return f"changes.{connector}"
 
 
-def topics(connector: str, changes: Changes) -> Mapping[str, str]:
-    """Topic -> name of the table in the lake."""
-    return {f"{topic_prefix(connector)}.{source}": name for source, name in changes.tables.items()}
+def topic_of(connector: str, source: str) -> str:
+    """The topic of one of its tables."""
+    return f"{topic_prefix(connector)}.{source}"
+
+
+def excluded_of(changes: Changes, source: str) -> frozenset[str]:
+    """The columns of one of its tables that do not leave the source."""
+    found = (each.rpartition(".") for each in changes.excluded)
+    return frozenset(column for table, _, column in found if table == source)
 
 
 def slot_of(connector: str) -> str:

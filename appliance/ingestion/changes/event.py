@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,9 +64,13 @@ class Table:
 
 
 class Reader:
-    """Reads records. What schemas say is worked out once for each that comes."""
+    """Reads records of one table. What schemas say is worked out once for each that comes.
 
-    def __init__(self) -> None:
+    Columns in `excluded` are passed over: they may stand in records that were written before they were excluded.
+    """
+
+    def __init__(self, excluded: Collection[str] = ()) -> None:
+        self._excluded = frozenset(excluded)
         self._tables: dict[bytes, Table] = {}
 
     def read(self, key: bytes | None, value: bytes | None) -> tuple[Table, Change] | None:
@@ -95,7 +99,7 @@ class Reader:
         if mark not in self._tables:
             self._tables[mark] = Table(
                 key=() if key_schema is None else tuple(str(each["field"]) for each in key_schema["fields"]),
-                columns=tuple(column_of(each) for each in row["fields"]),
+                columns=tuple(column_of(each) for each in row["fields"] if each["field"] not in self._excluded),
             )
         return self._tables[mark]
 
@@ -107,7 +111,9 @@ def _change(operation: str, payload: Mapping[str, Any], keyed: Mapping[str, Any]
         if keyed is None:
             raise ValueError("a row without a key")
         given = payload["before" if operation == "delete" else "after"]
-        row = _read(given, table.columns) if given is not None else {}
+        if given is None and operation != "delete":
+            raise ValueError("no row")
+        row = _read(given or {}, table.columns)
         if operation == "delete":  # with a weaker replica identity only the key is sure to be there
             row |= _read(keyed["payload"], [each for each in table.columns if each.name in table.key])
     return Change(

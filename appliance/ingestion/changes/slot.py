@@ -3,7 +3,7 @@
 A replication slot keeps the database's log from the place that its reader has confirmed (PostgreSQL 15, 49.2.2);
 Connect keeps the place up to which it has brought changes to Kafka. Confirmed comes after brought, so a slot that
 stands further than Connect's place was made anew or moved on by somebody else, and what lies between was never seen.
-Debezium itself goes on from such a slot without a word.
+Debezium is told to stop before such a slot; this is what tells people why, also while it does not run.
 """
 
 from __future__ import annotations

@@ -70,13 +70,17 @@ class _Waiting:
 
 
 class ChangeWorker:
-    """`topics` maps each topic to the name of its table in the lake; `look` raises what is wrong with the source."""
+    """`topics` maps each topic to the name of its table in the lake, `readers` to what reads its records.
+
+    `look` raises what is wrong with the source.
+    """
 
     def __init__(
         self,
         *,
         connection: Connection,
         topics: Mapping[str, str],
+        readers: Mapping[str, Reader],
         lake: Lake,
         commit_after_s: float,
         look: Callable[[], None],
@@ -91,7 +95,7 @@ class ChangeWorker:
         self._standing_folder = standing_folder
         self._clock = clock
         self._reached_at = time.monotonic()
-        self._reader = Reader()
+        self._readers = readers
         self._taken = dict.fromkeys(topics.values(), 0)
 
     def run(
@@ -218,7 +222,7 @@ class ChangeWorker:
         failure: ApplianceError | None = None
         for record in waiting.records:
             try:
-                found = self._reader.read(record.key, record.value)
+                found = self._readers[partition.topic].read(record.key, record.value)
             except ApplianceError as error:
                 failure = ApplianceError(error.code, error.message, where=f"{source} offset {record.offset}")
                 end = record.offset

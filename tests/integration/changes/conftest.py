@@ -1,5 +1,6 @@
 """Real Kafka, Connect with Debezium and PostgreSQL for all tests of this folder; a source and a site for each test."""
 
+import contextlib
 import secrets
 import time
 
@@ -35,6 +36,13 @@ CREATE TABLE transformers (
 );
 CREATE TABLE links (feeder text, transformer int, share double precision, PRIMARY KEY (feeder, transformer));
 """
+
+
+def until(holds, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")
@@ -113,20 +121,17 @@ class Register:
 
     def drop(self):
         self.connection.close()
-        end = time.monotonic() + 30
-        while True:
-            try:
-                with postgresql.connect(self._servers.place) as admin:
-                    admin.autocommit = True
-                    admin.execute(
-                        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s",
-                        (self.name,),
-                    )
-                    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
-                return
-            except psycopg.Error:
-                assert time.monotonic() < end, "the source cannot be dropped"
-                time.sleep(0.5)
+        until(self._dropped)
+
+    def _dropped(self):
+        """Whether it is gone; not while Connect's task still holds the slot."""
+        with contextlib.suppress(psycopg.Error), postgresql.connect(self._servers.place) as admin:
+            admin.autocommit = True
+            slots = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s"
+            admin.execute(slots, (self.name,))
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
+            return True
+        return False
 
 
 class CaptureSite:
@@ -146,7 +151,9 @@ class CaptureSite:
             "connect.certificate_file": place.certificate("operator"),
             "connect.key_file": place.key("operator"),
         }
-        self.product.do("site", "init", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")))
+        self.product.do(
+            "site", "init", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))
+        )
         self.declared = {
             "host": '"127.0.0.1"',
             "port": place.port("postgresql"),
