@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import subprocess
 import time
 
 import psycopg
@@ -12,7 +13,7 @@ from appliance.base.clock import SystemClock
 from appliance.config.site import open_site
 from appliance.deploy.servers import postgresql
 from appliance.wiring.parts import Parts
-from tests.integration.product import Product
+from tests.integration.product import ENVIRONMENT, Product, command
 from tests.integration.servers.running import Servers
 
 PASSWORD = "a-password-of-the-source"
@@ -71,7 +72,8 @@ def register(servers):
 
 @pytest.fixture
 def site(tmp_path, servers, register):
-    made = CaptureSite(tmp_path / "site", servers, register)
+    made = CaptureSite(tmp_path / "site", servers)
+    made.follow(register)
     yield made
     made.remove()
 
@@ -137,9 +139,8 @@ class Register:
 class CaptureSite:
     """A site of the product that captures a register; its commands run in processes of their own."""
 
-    def __init__(self, folder, servers, register):
+    def __init__(self, folder, servers):
         place = servers.place
-        self.connector = register.name.replace("_", "-")
         self.product = Product(folder)
         settings = {
             "kafka.servers": place.address("kafka"),
@@ -157,7 +158,6 @@ class CaptureSite:
         self.declared = {
             "host": '"127.0.0.1"',
             "port": place.port("postgresql"),
-            "database": f'"{register.name}"',
             "user": '"capture"',
             "password_file": f'"{servers.product.folder}/keys/sources/capture"',
             "ca_file": f'"{place.authority}"',
@@ -165,7 +165,22 @@ class CaptureSite:
             "heartbeat": '"1s"',
         }
         self.tables = {"public.transformers": "transformers", "public.links": "links"}
+
+    def follow(self, register):
+        """Declare a connector for the register, and for nothing else."""
+        self.connector = register.name.replace("_", "-")
+        self.declared["database"] = f'"{register.name}"'
+        for path in (self.product.folder / "declarations").glob("connectors/*.toml"):
+            path.unlink()
         self.declare()
+
+    @property
+    def connectors(self):
+        """The part that the commands use, in this process."""
+        return Parts(site=open_site(self.product.folder), clock=SystemClock()).connectors
+
+    def status(self):
+        return self.connectors.status(self.connector)
 
     def declare(self, **changes):
         """Write the declaration, with other values of its section."""
@@ -178,6 +193,15 @@ class CaptureSite:
 
     def do(self, verb, *words):
         return self.product.do("connector", verb, self.connector, *words, role="data-engineer")
+
+    def start(self, verb, *words):
+        """A command that runs on; gives its process."""
+        words = command(
+            "connector", verb, self.connector, *words, "--site", self.product.folder, "--as", "data-engineer"
+        )
+        return subprocess.Popen(
+            words, cwd=self.product.folder.parent, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
     def fail(self, verb, *words):
         """A command that is refused; gives the ended process."""

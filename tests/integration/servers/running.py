@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from appliance.config.site import open_site
@@ -56,6 +58,19 @@ class Servers:
     def status(self):
         """name -> its row."""
         return {each["name"]: each for each in self.product.do("site", "status")["servers"]}
+
+    def kill(self, name):
+        """End a server's process at once, and wait until its supervisor has started another one."""
+        before = self.status()[name]["pid"]
+        os.kill(before, signal.SIGKILL)
+        end = time.monotonic() + 60
+        while self.status()[name]["pid"] in (before, None):
+            assert time.monotonic() < end, f"{name} was not started again"
+            time.sleep(0.2)
+
+    def ready(self, name):
+        """Whether a server does its work."""
+        return self.status()[name]["state"] == "running"
 
     def remove(self):
         self.product.run("site", "down")

@@ -1,4 +1,4 @@
-"""The table of rows holds what the source holds, however its changes are parted into batches and wherever a run ends."""
+"""The table of rows holds what the source holds, however changes are parted into batches and wherever a run ends."""
 
 import itertools
 
