@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import secrets
+import shutil
 import sys
 import tempfile
 import time
@@ -58,8 +59,9 @@ def fuzz(seed: int) -> Mapping[str, Any]:
     from tests.fuzz.harness import Outcome, report
     from tests.fuzz.targets import TARGETS
 
-    # It takes two hours: a target that was clean on the very same code is not tried again when a run is gone on with.
-    kept = ROOT / "build" / "proof-fuzz" / digest(FUZZ_COVERS).removeprefix("sha256:")[:16]
+    # It takes two hours: a target that was clean on the very same code is not tried again when a run is gone on with,
+    # on another machine too, as what is done so far can be committed.
+    kept = under_way(FUZZ_COVERS)
     kept.mkdir(parents=True, exist_ok=True)
 
     def told(outcome: Outcome) -> None:
@@ -73,6 +75,7 @@ def fuzz(seed: int) -> Mapping[str, Any]:
     found = [outcome.target for outcome in outcomes if outcome.fault]
     assert not found, f"found something in {', '.join(found)}: see tests/fuzz/corpus"
     clean = {target.name: json.loads((kept / f"{target.name}.json").read_bytes()) for target in TARGETS}
+    shutil.rmtree(kept.parent)
     return {
         "processor_seconds_each": 600,
         **{key: {name: each[key] for name, each in clean.items()} for key in ("inputs", "accepted", "seed")},
@@ -172,6 +175,11 @@ def digest(covers: Sequence[str], root: Path = ROOT) -> str:
     return f"sha256:{hasher.hexdigest()}"
 
 
+def under_way(covers: Sequence[str]) -> Path:
+    """Where a proof that was stopped keeps what it has done on this code."""
+    return EVIDENCE / "fuzz" / digest(covers).removeprefix("sha256:")[:16]
+
+
 def run(proof: Proof, seed: int) -> Path:
     """Run a proof and write its evidence."""
     covered, started = digest(proof.covers), time.monotonic()
@@ -197,7 +205,8 @@ def listed(proof: Proof, now: dt.datetime) -> str:
     """One line about a proof."""
     path = EVIDENCE / f"{proof.name}.json"
     if not path.is_file():
-        return f"{proof.name:<18} never run: make proof-{proof.name}"
+        done = len(list(under_way(proof.covers).glob("*.json"))) if proof.name == "fuzz" else 0
+        return f"{proof.name:<18} {f'under way, {done} parsers done' if done else 'never run'}: make proof-{proof.name}"
     evidence = json.loads(path.read_bytes())
     days = (now - dt.datetime.fromisoformat(evidence["made_at"])).days
     same = evidence["digest"] == digest(proof.covers)
