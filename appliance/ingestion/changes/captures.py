@@ -24,7 +24,7 @@ from appliance.ingestion.changes.configuration import configuration
 from appliance.ingestion.changes.connect import KafkaConnect, Running
 from appliance.ingestion.changes.declaration import Changes, excluded_of, slot_of, topic_of
 from appliance.ingestion.changes.event import Reader
-from appliance.ingestion.changes.slot import Slot, gap, place_of, text_of
+from appliance.ingestion.changes.slot import gap, place_of, text_of
 from appliance.ingestion.changes.source import Objection, SourceDatabase
 from appliance.ingestion.changes.worker import ChangeReport, ChangeWorker
 from appliance.ingestion.topics.connection import Connection
@@ -120,7 +120,7 @@ class Captures:
                 codes.SOURCE_UNFIT, "; ".join(f"({each.number}) {each.message}" for each in lacking), where=name
             )
         self._refuse_gap(name, changes)
-        connect.put(name, configuration(name, changes, self._site_folder))
+        self._give(name, connect, configuration(name, changes, self._site_folder))
         self._await_start(name, connect, source)
         new = tuple(each for each in changes.tables if each not in self._captured(name))
         if new:
@@ -151,7 +151,7 @@ class Captures:
 
     def pause(self, name: str) -> None:
         """Changes wait at the source, which keeps its log for them."""
-        self._connect().pause(name)
+        self._connect().stop(name)
 
     def resume(self, name: str, changes: Changes) -> None:
         """Raises also APL-CHANGE-011."""
@@ -223,30 +223,46 @@ class Captures:
             self._alerts.record([alerts.lsn_gap(name, found.gap, found.captured, self._clock.now())])
             raise ApplianceError(codes.GAP, found.gap, where=name)
 
-    def _await_start(self, name: str, connect: KafkaConnect, source: SourceDatabase) -> None:
-        """Until the slot is there and its task runs: a signal that was written before would not be seen."""
-        end_s = time.monotonic() + START_S
-        running, slot = (
-            Running(state="", task="", reason=""),
-            Slot(confirmed_lsn=None, wal_status="", log_end_lsn=0, held_bytes=0),
-        )
+    def _give(self, name: str, connect: KafkaConnect, wanted: Mapping[str, str]) -> None:
+        """Give Connect the configuration. What runs by another one is stopped first: a signal that is asked for next
+        must be seen by the new one, and a task that is given another configuration runs on by the old for a while.
+        """
+        try:
+            known = connect.configuration(name)
+        except ApplianceError as error:
+            if error.code != codes.NOT_ADDED:
+                raise
+            connect.put(name, wanted)
+            return
+        if known != {**wanted, "name": name}:
+            connect.stop(name)
+            self._await(name, connect, lambda running: running.state == "STOPPED" and not running.task)
+            connect.put(name, wanted)
+        connect.resume(name)
+
+    def _await(self, name: str, connect: KafkaConnect, holds: Callable[[Running], bool]) -> None:
+        """Until the connector is so. Connect tells of one that is new once its own topic has come round."""
+        running, end_s = Running(state="", task="", reason=""), time.monotonic() + START_S
         while time.monotonic() < end_s:
             try:
                 running = connect.running(name)
             except ApplianceError as error:
-                if error.code != codes.NOT_ADDED:  # Connect tells of it once its own topic has come round
+                if error.code != codes.NOT_ADDED:
                     raise
             if running.task == "FAILED":
                 raise ApplianceError(codes.CONNECT_REFUSED, running.reason, where=name)
-            slot = source.slot(slot_of(name))
-            if running.task == "RUNNING" and slot.confirmed_lsn is not None:
+            if holds(running):
                 return
             time.sleep(_POLL_S)
-        raise ApplianceError(
-            codes.CONNECT_REFUSED,
-            f"it did not start in {START_S:.0f} s: the task is {running.task or 'not there'}, its slot is "
-            f"{'there' if slot.confirmed_lsn is not None else 'not there'}",
-            where=name,
+        message = f"after {START_S:.0f} s it is {running.state or 'not there'}, its task {running.task or 'not there'}"
+        raise ApplianceError(codes.CONNECT_REFUSED, message, where=name)
+
+    def _await_start(self, name: str, connect: KafkaConnect, source: SourceDatabase) -> None:
+        """Until its task runs and the slot is there: a signal that was written before would not be seen."""
+        self._await(
+            name,
+            connect,
+            lambda running: running.task == "RUNNING" and source.slot(slot_of(name)).confirmed_lsn is not None,
         )
 
     def _ask_for_snapshot(self, name: str, source: SourceDatabase, tables: tuple[str, ...]) -> None:
@@ -276,4 +292,6 @@ class Captures:
 def _state(running: Running) -> str:
     if "FAILED" in (running.state, running.task):
         return "failed"
-    return (running.state if running.state != "RUNNING" else running.task).lower()
+    if running.state == "STOPPED":
+        return "paused"
+    return (running.task or "starting").lower() if running.state == "RUNNING" else running.state.lower()

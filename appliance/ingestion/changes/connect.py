@@ -87,17 +87,23 @@ class KafkaConnect:
             ApplianceError: APL-CHANGE-005 it was never added; APL-CHANGE-002 to 004.
         """
         found = self._ask("GET", f"/connectors/{quote(name)}/status")
-        task: Mapping[str, str] = next(iter(found["tasks"]), {})
+        task: Mapping[str, str] = next(iter(found["tasks"]), {})  # it has one, or none while it is stopped
         trace = task.get("trace") or found["connector"].get("trace") or ""
-        return Running(state=found["connector"]["state"], task=task.get("state", "UNASSIGNED"), reason=_reason(trace))
+        return Running(state=found["connector"]["state"], task=task.get("state", ""), reason=_reason(trace))
 
     def offsets(self, name: str) -> Mapping[str, Any]:
         """Up to where it has brought its source, in the connector's own terms. Raises as `running`."""
         found: dict[str, Any] = self._ask("GET", f"/connectors/{quote(name)}/offsets")
         return found
 
-    def pause(self, name: str) -> None:
-        self._ask("PUT", f"/connectors/{quote(name)}/pause")
+    def configuration(self, name: str) -> Mapping[str, str]:
+        """What it was given last. Raises as `running`."""
+        found: dict[str, str] = self._ask("GET", f"/connectors/{quote(name)}/config")
+        return found
+
+    def stop(self, name: str) -> None:
+        """End its task, which lets go of its source; a pause would keep it."""
+        self._ask("PUT", f"/connectors/{quote(name)}/stop")
 
     def resume(self, name: str) -> None:
         self._ask("PUT", f"/connectors/{quote(name)}/resume")
