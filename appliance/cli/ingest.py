@@ -149,11 +149,12 @@ def status(call: Call) -> Result:
 def ledger(call: Call, device: str | None) -> Result:
     """Count what came in against what is in silver and in quarantine, anew from the tables.
 
-    Ends with 1 when a device and hour does not balance.
+    Ends with 1, and raises an alert, when a device and hour does not balance.
     """
-    from appliance.ingestion.ledger import balance
+    from appliance.ingestion.ledger import alerts_of, balance
 
     found = balance(call.parts.lake)
+    call.parts.alerts.record(alerts_of(found, call.clock.now()))
     lines = [line for line in found.lines if device is None or line.device_id == device]
     shown = lines if device is not None else [line for line in lines if line.imbalance]
     summary = (

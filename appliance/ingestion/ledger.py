@@ -13,6 +13,7 @@ that whatever is in silver has come in.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from appliance.base.clock import rfc3339
 from appliance.ingestion import rows
 from appliance.ingestion.positions import PROPERTY, Positions
+from appliance.observability.alerts import Alert
 from appliance.storage import names
 from appliance.storage.tables import Head, Lake
 
 REPARSE = "appliance.reparse"  # snapshot property: the newest reparse that this table has a commit of
+ALERTED_LINES = 20
 IDENTITY = ("source", "position", "record", "index")
 
 
@@ -69,6 +73,23 @@ class Ledger:
     def imbalance(self) -> int:
         """Sum of what does not add up, whatever its sign; 0 when every line balances."""
         return sum(abs(line.imbalance) for line in self.lines)
+
+
+def alerts_of(ledger: Ledger, now: dt.datetime) -> list[Alert]:
+    """An alert for each line that does not balance, the first `ALERTED_LINES` of them."""
+    wrong = [line for line in ledger.lines if line.imbalance]
+    return [
+        Alert(
+            code="IMBALANCE",
+            severity="critical",
+            subject=f"device {line.device_id}",
+            message=f"{line.came_in} readings came in, {line.came_in - line.imbalance} are accounted for ({line.hour})",
+            at=rfc3339(now),
+            key=f"IMBALANCE/{line.device_id}/{line.hour}/{line.imbalance}",
+            facts={"hour": line.hour, "imbalance": line.imbalance},
+        )
+        for line in wrong[:ALERTED_LINES]
+    ]
 
 
 def balance(lake: Lake) -> Ledger:

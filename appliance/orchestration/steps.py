@@ -75,6 +75,7 @@ class Steps:
             taken += self._parts.topic_worker.run(until_end=True, progress=self._progress).taken
         self._parts.drops.run(progress=self._progress)
         books = ledger.balance(self._parts.lake)
+        self._parts.alerts.record(ledger.alerts_of(books, self._parts.clock.now()))
         if books.imbalance or (books.pending and not workers):
             raise ApplianceError(
                 codes.GATE_FAILED, f"ledger: imbalance {books.imbalance}, pending {books.pending}, expected 0 and 0"

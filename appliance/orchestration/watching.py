@@ -68,6 +68,7 @@ def site_metrics(parts: Parts) -> bytes:
     """The state of a site as text for Prometheus."""
     found = SiteMetrics()
     books = ledger.balance(parts.lake)
+    parts.alerts.record(ledger.alerts_of(books, parts.clock.now()))
     for place, count in (("lake", books.accepted), ("quarantine", books.quarantined), ("pending", books.pending)):
         found.set("ingestion_readings", count, {"place": place})
     found.set("ledger_imbalance_readings", books.imbalance)

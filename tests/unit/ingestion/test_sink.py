@@ -237,6 +237,9 @@ def test_ledger_tells_what_is_missing(tmp_path):
     found = ledger.balance(site.lake)
     assert found.imbalance == 2
     assert [(line.device_id, line.imbalance) for line in found.lines] == [("tx-1", 2), ("tx-2", 0)]
+    alerts = site.alerts.record(ledger.alerts_of(found, site.clock.now()))
+    assert [(each.code, each.subject, each.facts["imbalance"]) for each in alerts] == [("IMBALANCE", "device tx-1", 2)]
+    assert site.alerts.record(ledger.alerts_of(found, site.clock.now())) == ()  # told once
 
 
 def test_reparse_killed_between_its_commits_balances_and_is_finished_by_the_next(tmp_path, monkeypatch):
