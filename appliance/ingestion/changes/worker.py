@@ -31,6 +31,7 @@ from appliance.ingestion.changes.fold import Taken
 from appliance.ingestion.changes.landing import ChangeLanding, runs_of
 from appliance.ingestion.positions import StaleBatch
 from appliance.ingestion.topics import codes as topic_codes
+from appliance.ingestion.topics.buffer import LOG_APPEND_TIME
 from appliance.ingestion.topics.connection import Connection, named, opened, source_of
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost, Lake
@@ -159,12 +160,13 @@ class ChangeWorker:
             ended = all(lag == 0 for lag in self._lag(consumer, waiting).values())
             self._reached_at = now
             full = any(len(each.records) >= MAX_RECORDS or each.size_bytes >= MAX_BYTES for each in waiting.values())
-            if full or ended or stop() or now - committed >= self._commit_after_s:
+            last = stop() or (until_end and ended)
+            if full or last or now - committed >= self._commit_after_s:
                 committed = now
                 for partition, each in waiting.items():
                     progress.advance(self._commit(partition, each))
                 self._tell(consumer, waiting)
-            if stop() or (until_end and ended):
+            if last:
                 lag = self._lag(consumer, waiting)
                 found = {partition.topic: behind for partition, behind in lag.items()}
                 return ChangeReport(
@@ -221,6 +223,10 @@ class ChangeWorker:
         read: list[tuple[Table, Taken]] = []
         failure: ApplianceError | None = None
         for record in waiting.records:
+            if record.timestamp_type != LOG_APPEND_TIME:
+                raise ApplianceError(
+                    topic_codes.TOPIC_UNFIT, f"{partition.topic} keeps the producers' times", where=source
+                )
             try:
                 found = self._readers[partition.topic].read(record.key, record.value)
             except ApplianceError as error:
