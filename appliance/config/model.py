@@ -117,8 +117,23 @@ class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Upkeep of the lake's tables."""
+    """The lake: where its catalog is, and upkeep of its tables. Files are relative to the site's folder."""
 
+    catalog: Annotated[
+        str,
+        Meta(
+            pattern=r"^(postgresql://[a-z_][a-z0-9_]{0,62}@[^\s/@:]+:[0-9]{1,5}/[a-z_][a-z0-9_]{0,62})?\Z",
+            description="Database of the lake's catalog, postgresql://role@host:port/name; empty: a file in the lake.",
+        ),
+    ] = ""
+    catalog_password_file: Annotated[
+        str,
+        Meta(description="File with the role's password, mode 600; empty: that of the servers on this machine."),
+    ] = ""
+    catalog_ca_file: Annotated[
+        str,
+        Meta(description="Certificates that the database's must be issued by; empty: those of the servers here."),
+    ] = ""
     target_file_bytes: Annotated[
         int,
         Meta(

@@ -36,6 +36,7 @@ from appliance.observability.alerts import Alert, Alerts
 from appliance.observability.staleness import Staleness, staleness
 from appliance.orchestration.journal import Journal, Run
 from appliance.storage import names
+from appliance.storage.catalog import database_of
 from appliance.storage.newest import newest
 from appliance.storage.summaries import TableSummary, summarize
 from appliance.storage.tables import Lake
@@ -129,7 +130,8 @@ class PortalData:
 
     @cached_property
     def lake(self) -> Lake:
-        return Lake(self.site.lake, self.site.folder, self.lineage)
+        database = database_of(self.site.settings.storage, self.site.folder)
+        return Lake(self.site.lake, self.site.folder, self.lineage, database)
 
     def tables(self) -> tuple[TableSummary, ...]:
         return tuple(summarize(self.lake, name) for name in self.lake.tables())

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy
 import sqlalchemy.exc
@@ -25,6 +26,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from appliance.base.errors import ApplianceError
 from appliance.base.secret_file import read_secret
+from appliance.config.model import StorageSection
 from appliance.storage import codes
 
 CONNECT_S = 3  # for each address of the host; leaves two of the five seconds in which an error must be told
@@ -52,6 +54,22 @@ class Database:
 
     def __str__(self) -> str:
         return f"postgresql://{self.role}@{self.host}:{self.port}/{self.name}"
+
+
+def database_of(settings: StorageSection, site_folder: Path) -> Database | None:
+    """The database that a site's settings name; none: the catalog is a file."""
+    if not settings.catalog:
+        return None
+    parts = urlsplit(settings.catalog)  # its form is checked with the settings
+    role, name = parts.username or "", parts.path.removeprefix("/")
+    return Database(
+        host=parts.hostname or "",
+        port=int(parts.port or 0),
+        name=name,
+        role=role,
+        password_file=site_folder / (settings.catalog_password_file or f"servers/secrets/postgresql-{role}"),
+        authority=site_folder / (settings.catalog_ca_file or "servers/certificates/ca.pem"),
+    )
 
 
 def open_catalog(folder: Path, database: Database | None) -> SqlCatalog:

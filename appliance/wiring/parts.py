@@ -128,9 +128,11 @@ class Parts:
 
     @cached_property
     def lake(self) -> Lake:
+        from appliance.storage.catalog import database_of
         from appliance.storage.tables import Lake
 
-        return Lake(self.site.lake, self.site.folder, self.lineage)
+        database = database_of(self.site.settings.storage, self.site.folder)
+        return Lake(self.site.lake, self.site.folder, self.lineage, database)
 
     @cached_property
     def table_upkeep(self) -> TableUpkeep:

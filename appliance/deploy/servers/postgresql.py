@@ -25,7 +25,7 @@ from appliance.deploy.servers.place import HOST, Place, Program, damaged
 NAME = "postgresql"
 SUPERUSER = "appliance"
 USER = "postgres"  # of the operating system, where we are root
-DATABASES = ("registry",)  # each with a role of its own that owns it
+DATABASES = ("registry", "lake")  # each with a role of its own that owns it
 INIT_TIMEOUT_S = 60.0
 
 

@@ -15,7 +15,7 @@ import kafka
 import pytest
 from kafka.admin import NewTopic
 
-from appliance.deploy.servers import mosquitto
+from appliance.deploy.servers import mosquitto, postgresql
 from appliance.deploy.servers.https import NotReadyError, ask
 from appliance.deploy.servers.kafka import ADMIN, client_settings
 from appliance.deploy.servers.place import HOST
@@ -117,7 +117,7 @@ class TestDatabase:
 
     def test_passwords_are_kept_as_scram(self, servers):
         done = servers.psql("SELECT left(rolpassword, 14) FROM pg_authid WHERE rolcanlogin ORDER BY rolname")
-        assert done.stdout.split() == ["SCRAM-SHA-256$"] * 2, done.stderr
+        assert done.stdout.split() == ["SCRAM-SHA-256$"] * (1 + len(postgresql.DATABASES)), done.stderr
 
     def test_a_wrong_password_is_refused(self, servers):
         done = servers.psql("SELECT 1", password="wrong")

@@ -27,18 +27,16 @@ from tests.small_site import ListLog
 
 LIMIT_S = 5.0
 ROLE = "lake"
+SECRET = "postgresql-lake"
 KILLS = 3
 
 
 @pytest.fixture(scope="session")
 def server(site):
-    """PostgreSQL with a role that owns the lake's database, and a database that it does not own."""
+    """PostgreSQL with the lake's role and database, and a database that the role does not own."""
     site.up("postgresql")
     with postgresql.connect(site.place) as connection:
         connection.autocommit = True
-        password = sql.Literal(site.place.secret(ROLE))
-        connection.execute(sql.SQL("CREATE ROLE lake LOGIN PASSWORD {}").format(password))
-        connection.execute("CREATE DATABASE lake OWNER lake")
         connection.execute("CREATE DATABASE foreign_lake")
     return site
 
@@ -54,7 +52,7 @@ def database(server):
         port=server.place.port("postgresql"),
         name="lake",
         role=ROLE,
-        password_file=server.place.secret_file(ROLE),
+        password_file=server.place.secret_file(SECRET),
         authority=server.place.authority,
     )
 
@@ -100,7 +98,7 @@ def test_the_connection_is_encrypted_and_the_catalog_is_the_roles(server, open_l
 
 def test_no_password_is_told(server, open_lake, database, caplog):
     """Not by the address, nor by what is logged at the lowest level, nor by what stands in the database."""
-    password = server.place.secret(ROLE)
+    password = server.place.secret(SECRET)
     with caplog.at_level(logging.DEBUG):
         lake = open_lake()
         lake.ensure(NAME, SCHEMA)
@@ -129,14 +127,14 @@ def test_a_wrong_password(server, open_on, database, tmp_path):
     (tmp_path / "wrong").write_text("wrong-wrong-wrong")
     (tmp_path / "wrong").chmod(0o600)
     wrong = dataclasses.replace(database, password_file=tmp_path / "wrong")
-    secrets = ("wrong-wrong-wrong", server.place.secret(ROLE))
+    secrets = ("wrong-wrong-wrong", server.place.secret(SECRET))
     refused(lambda: open_on(wrong), "password authentication failed", hint=str(tmp_path / "wrong"), secrets=secrets)
 
 
 def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tmp_path):
     """The pool opens a new connection after the old one broke; it reads the file again."""
     file = tmp_path / "password"
-    file.write_text(server.place.secret(ROLE))
+    file.write_text(server.place.secret(SECRET))
     file.chmod(0o600)
     lake = open_on(dataclasses.replace(database, password_file=file))
     lake.ensure(NAME, SCHEMA)
@@ -150,7 +148,7 @@ def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tm
             file.write_text("renewed")
             assert lake.head(NAME).snapshot_id is None
         finally:
-            password = sql.Literal(server.place.secret(ROLE))
+            password = sql.Literal(server.place.secret(SECRET))
             connection.execute(sql.SQL("ALTER ROLE lake PASSWORD {}").format(password))
 
 
