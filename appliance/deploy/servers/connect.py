@@ -5,6 +5,8 @@ Whoever may speak to that interface may run code's configuration in it, so it as
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from appliance.deploy.servers import certificates, java, kafka
 from appliance.deploy.servers.https import NotReadyError, ask, expect_ok
 from appliance.deploy.servers.place import HOST, Place, Program
@@ -55,7 +57,7 @@ def configuration(place: Place) -> str:
         # Passwords of sources stay in their files: a connector's configuration names the file.
         "config.providers": "secret",
         "config.providers.secret.class": "org.apache.kafka.common.config.provider.DirectoryConfigProvider",
-        "config.providers.secret.param.allowed.paths": f"{place.site}/keys/sources",
+        "config.providers.secret.param.allowed.paths": str(_sources(place)),
         **{
             prefix + key: value
             for prefix in ("", "producer.", "consumer.", "admin.")
@@ -65,11 +67,17 @@ def configuration(place: Place) -> str:
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
+def _sources(place: Place) -> Path:
+    """Where the passwords of captured sources are. Connect does not start where it is missing."""
+    return place.site / "keys" / "sources"
+
+
 def check(place: Place) -> None:
     pass  # its state is in Kafka
 
 
 def prepare(place: Place) -> None:
+    _sources(place).mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates.java_stores(place, NAME, place.secret("connect-keystore"))
     place.write(NAME, "worker.properties", configuration(place))
     place.write(NAME, "log4j2.properties", java.LOGGING)

@@ -49,6 +49,7 @@ LEAST_READING_BYTES = 12.0  # of a reading in a value
 POLL_S = 1.0  # kafka-python loses the rest of a group's negotiation that is longer than this; seen at 0.2 s
 STALL_S = 15.0  # without a record, though there are some to be read: then the client is replaced
 ASK_AGAIN_S = 5.0  # how often the registry is asked for an id that is waited for, and the broker whether it is there
+SESSION_S = 10.0  # a worker that was killed holds its partitions for so long; 45 s by the client's default
 PATIENCE_S = 60.0  # a broker that restarts is back within this; then the run ends with its reason
 
 
@@ -148,6 +149,7 @@ class TopicWorker:
             KafkaConsumer,
             group_id=self._group,
             client_id="appliance-sink",
+            session_timeout_ms=int(SESSION_S * 1000),
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",

@@ -50,11 +50,10 @@ def until(holds, seconds=60.0):
 def servers():
     made = Servers()
     try:
+        made.up("kafka", "connect", "postgresql")
         sources = made.product.folder / "keys" / "sources"
-        sources.mkdir(mode=0o700)
         (sources / "capture").write_text(PASSWORD)
         (sources / "capture").chmod(0o600)
-        made.up("kafka", "connect", "postgresql")
         with postgresql.connect(made.place) as admin:
             admin.execute(sql.SQL("CREATE ROLE capture LOGIN REPLICATION PASSWORD {}").format(sql.Literal(PASSWORD)))
         yield made

@@ -106,7 +106,8 @@ def test_kills_of_sink_and_broker_lose_and_double_nothing(appliance, servers, se
             running.kill()
             running.communicate()
         running, taken_before = sink(product), len(records_of(site))
-        until(lambda: len(records_of(site)) > taken_before)  # one that never reached its broker ends at once
+        # One that never reached its broker would end at once.
+        until(lambda: len(records_of(site)) > taken_before, seconds=120)
         for _ in range(BROKER_KILLS):
             time.sleep(rng.uniform(1.0, 5.0))
             pid = servers.status()["kafka"]["pid"]
