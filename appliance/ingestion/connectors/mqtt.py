@@ -85,7 +85,9 @@ class MqttSource:
         until = time.monotonic() + _ANSWER_S
         while not self._subscribed and self._failure is None and time.monotonic() < until:
             if self._client.loop(0.1) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                break
+                self._lost("the connection is gone")  # taken over by another client before we have subscribed
+                if self._failure is None:
+                    self._reconnect(max(until - time.monotonic(), 0.0))
         self._raise()
         if not self._subscribed:
             raise ApplianceError(codes.UNREACHABLE, f"no answer within {_ANSWER_S:.0f} s", where=self._where)
