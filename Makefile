@@ -91,6 +91,10 @@ proofs: dev ## List the long proofs with the age of their evidence
 proof-pipeline-kills: dev runtime training ## kill -9 at twenty moments of the pipeline; writes docs/evidence (5 min)
 	.venv-dev/bin/python docs/proofs.py pipeline-kills $(ARGS)
 
+.PHONY: proof-soak
+proof-soak: dev runtime servers ## Readings at a steady rate for half an hour, with upkeep and an outage; writes docs/evidence (40 min)
+	.venv-dev/bin/python docs/proofs.py soak $(ARGS)
+
 .PHONY: proof-fuzz
 proof-fuzz: dev ## Mutated inputs for every parser, 10 minutes each; goes on where it was stopped; writes docs/evidence (2 h)
 	.venv-dev/bin/python docs/proofs.py fuzz $(ARGS)

@@ -139,7 +139,7 @@ def status(call: Call) -> Result:
     text = table(("source", "waiting", "claimed", "position"), rows)
     topics = [{**msgspec.to_builtins(each), "lag": each.lag} for each in told(call.site.topics)]
     if topics:
-        heads = ("source", "taken", "end", "waits for schema", "told at", "lag")
+        heads = ("source", "taken", "end", "waits for schema", "told at", "commit took (s)", "lag")
         text += f"\n\n{table(heads, [tuple(each.values()) for each in topics])}"
     return Result(data={"sources": [asdict(each) for each in found], "topics": topics}, text=text)
 

@@ -43,6 +43,7 @@ STATE: tuple[Metric, ...] = (
     _gauge("ingestion_pending_files", "Spool files claimed or waiting that no commit covers yet."),
     _gauge("ingestion_lag_records", "Offsets of a partition before its end that are not committed.", "source"),
     _gauge("ingestion_lag_age_seconds", "Time since a worker told how far the partition is.", "source"),
+    _gauge("ingestion_commit_seconds", "How long the last commit of a worker took.", "source"),
     _gauge("ledger_imbalance_readings", "Readings that arrived and are nowhere; anything but 0 is an alert."),
     _gauge("table_rows", "Live rows.", "table"),
     _gauge("table_live_files", "Data files of the newest snapshot.", "table"),

@@ -78,6 +78,7 @@ def site_metrics(parts: Parts) -> bytes:
         found.set("ingestion_lag_records", standing.lag, {"source": standing.source})
         age_s = (parts.clock.now() - standing.at).total_seconds()
         found.set("ingestion_lag_age_seconds", age_s, {"source": standing.source})
+        found.set("ingestion_commit_seconds", standing.commit_s, {"source": standing.source})
     for table in parts.lake.tables():
         found.set("table_rows", sum(file.rows for file in parts.lake.files(table)), {"table": table})
         _tell_upkeep(parts, table, found)

@@ -97,6 +97,7 @@ class ChangeWorker:
         self._clock = clock
         self._reached_at = time.monotonic()
         self._readers = readers
+        self._commit_s = 0.0
         self._taken = dict.fromkeys(topics.values(), 0)
 
     def run(
@@ -162,9 +163,10 @@ class ChangeWorker:
             full = any(len(each.records) >= MAX_RECORDS or each.size_bytes >= MAX_BYTES for each in waiting.values())
             last = stop() or (until_end and ended)
             if full or last or now - committed >= self._commit_after_s:
-                committed = now
+                committed = now = time.monotonic()
                 for partition, each in waiting.items():
                     progress.advance(self._commit(partition, each))
+                self._commit_s = time.monotonic() - now
                 self._tell(consumer, waiting)
             if last:
                 lag = self._lag(consumer, waiting)
@@ -213,7 +215,12 @@ class ChangeWorker:
         ends = consumer.end_offsets(list(waiting)) if waiting else {}
         for partition, each in waiting.items():
             found = Standing(
-                source=source_of(partition), taken=each.start, end=ends[partition], waits_for=0, at=self._clock.now()
+                source=source_of(partition),
+                taken=each.start,
+                end=ends[partition],
+                waits_for=0,
+                at=self._clock.now(),
+                commit_s=round(self._commit_s, 3),
             )
             tell(self._standing_folder, found)
 

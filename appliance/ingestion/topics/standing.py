@@ -22,6 +22,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     end: offset after the last record that may be read, when it was asked for.
     waits_for: schema id that the partition waits for; 0: none.
     at: when this was so.
+    commit_s: how long the worker's last commit took; 0 before its first.
     """
 
     source: str
@@ -29,6 +30,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     end: int
     waits_for: int
     at: dt.datetime
+    commit_s: float = 0.0
 
     @property
     def lag(self) -> int:

@@ -108,6 +108,7 @@ class TopicWorker:
         self._reached_at = 0.0  # monotonic; 0: never
         self._committer = Committer(landing, declared)
         self._reading_bytes = LEAST_READING_BYTES  # of a reading in a value, as the last commit had it
+        self._commit_s = 0.0  # of the last one
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._known: dict[int, RegisteredSchema] = {}
         self._report = IngestReport()
@@ -242,12 +243,15 @@ class TopicWorker:
         for partition, each in self._partitions.items():
             self._hold_unknown(consumer, partition, each)
         filled = {name: each.buffer for name, each in self._partitions.items() if each.buffer.records}
+        began = time.monotonic()
         try:
             report = self._committed(filled) if filled else IngestReport()
         except (StaleBatch, CommitLost) as error:
             _log.warning("taken by another worker: %s", error)
             self._begin(consumer, list(filled))
             return 0
+        if filled:
+            self._commit_s = time.monotonic() - began
         self._report += report
         for partition, buffer in filled.items():
             self._hint(consumer, partition, buffer.start)
@@ -322,7 +326,12 @@ class TopicWorker:
         now = self._clock.now()
         found = {
             name: Standing(
-                source=source_of(name), taken=each.buffer.start, end=ends[name], waits_for=each.waits_for, at=now
+                source=source_of(name),
+                taken=each.buffer.start,
+                end=ends[name],
+                waits_for=each.waits_for,
+                at=now,
+                commit_s=round(self._commit_s, 3),
             )
             for name, each in self._partitions.items()
         }
