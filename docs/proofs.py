@@ -170,7 +170,7 @@ PROOFS = (
     ),
     Proof(
         name="soak",
-        shows="half an hour of 5,000 readings/s with upkeep: memory, files and commits stay; 10,000/s and a minute's outage",
+        shows="half an hour of 5,000 readings/s with upkeep: memory, files, commits stay; 10,000/s and an outage",
         covers=(
             "appliance/base",
             "appliance/ingestion",
