@@ -231,7 +231,7 @@ def _judged(parts, product, watched, *, sent, rate, caught_up_s):
 
 
 def prove(folder):
-    """With all servers running: half an hour at 5,000 readings a second; then 10,000, and a minute without the worker."""
+    """With all servers: half an hour at 5,000 readings a second; then 10,000, and a minute without the worker."""
     servers = Servers()
     try:
         servers.up()
