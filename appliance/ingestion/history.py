@@ -25,7 +25,7 @@ from appliance.ingestion.seen import KeySet
 from appliance.storage import names
 from appliance.storage.tables import Lake
 
-MAX_READINGS = 12_000_000  # accepted readings held in memory, at most 0.6 GB
+MAX_READINGS = 5_000_000  # accepted readings held in memory, 0.13 GB, or twice that when a batch goes beyond
 
 Codes = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
