@@ -145,8 +145,11 @@ def start_sink(product):
     )  # fmt: skip
 
 
-def soak(product, connection, topic, *, rate, seconds, outage_s=0.0):
+def soak(product, connection, topic, *, rate, seconds, outage_s=0.0, growth=1.5):
     """Run it; gives figures. With an outage the worker is killed in the middle, and started again after so long.
+
+    From the first third of the time to the last, files and the time of a commit may grow `growth` times: a lake that
+    begins empty grows until its snapshots expire for the first time.
 
     Raises:
         AssertionError: something was lost, doubled, or grew.
@@ -177,7 +180,7 @@ def soak(product, connection, topic, *, rate, seconds, outage_s=0.0):
         keeper.join(180)
         sink.send_signal(signal.SIGTERM)
         sink.communicate(timeout=60)
-    return _judged(parts, product, watched, sent=sent, rate=rate, caught_up_s=caught_up_s)
+    return _judged(parts, product, watched, sent=sent, rate=rate, caught_up_s=caught_up_s, growth=growth)
 
 
 def _keep(product, stop):
@@ -205,7 +208,7 @@ def _caught_up(parts, sent, *, began):
     raise AssertionError(f"{sent} records were sent, {rows} taken two minutes after the last")
 
 
-def _judged(parts, product, watched, *, sent, rate, caught_up_s):
+def _judged(parts, product, watched, *, sent, rate, caught_up_s, growth):
     silver = parts.lake.scan("silver.readings", columns=("source", "position", "index"))
     places = Counter(zip(*(silver[name].to_pylist() for name in ("source", "position", "index")), strict=True))
     assert silver.num_rows == sent * PER_RECORD, f"{sent * PER_RECORD} readings were sent, {silver.num_rows} are there"
@@ -224,9 +227,9 @@ def _judged(parts, product, watched, *, sent, rate, caught_up_s):
     assert last < 600, f"the worker holds {last} MiB"
     assert last < first * 1.3 + 64, f"memory went from {first} to {last} MiB"
     first, _, last = figures["live_files"]
-    assert last < first * 1.5 + 20, f"files went from {first} to {last}"
+    assert last < first * growth + 20, f"files went from {first} to {last}"
     first, _, last = figures["commit_s"]
-    assert last < first * 2 + 0.5, f"a commit went from {first} to {last} s"
+    assert last < first * growth + 0.5, f"a commit went from {first} to {last} s"
     return figures
 
 
