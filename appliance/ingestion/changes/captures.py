@@ -34,6 +34,7 @@ from appliance.storage.tables import Lake
 _log = logging.getLogger(__name__)
 
 START_S = 60.0  # of a connector that was added: its slot is made when transactions that run at the source have ended
+SETTLE_S = 5.0  # a task that is started anew is told as failed for a moment
 _POLL_S = 0.5
 
 
@@ -136,8 +137,12 @@ class Captures:
             if error.code != codes.NOT_ADDED:
                 raise
             return known
+        # Both move on while we ask, the slot behind Connect's place and that behind the end of the log: in this order
+        # a slot that stands further than the place was never behind it.
+        source = self._source(changes)
+        slot = source.slot(slot_of(name))
         place = place_of(self._connect().offsets(name))
-        slot = self._source(changes).slot(slot_of(name))
+        slot = replace(slot, log_end_lsn=source.slot(slot_of(name)).log_end_lsn)
         return replace(
             known,
             state=_state(running),
@@ -169,7 +174,11 @@ class Captures:
 
     def remove(self, name: str, changes: Changes) -> None:
         """Take it out of Connect and let the source forget it; topics and tables stay as they are."""
-        self._connect().remove(name)
+        try:
+            self._connect().remove(name)
+        except ApplianceError as error:
+            if error.code != codes.NOT_ADDED:  # it was taken out by a call that ended before the slot was dropped
+                raise
         source, end_s = self._source(changes), time.monotonic() + START_S
         while True:  # Connect's task lets go of the slot a moment after it is gone
             try:
@@ -242,14 +251,14 @@ class Captures:
 
     def _await(self, name: str, connect: KafkaConnect, holds: Callable[[Running], bool]) -> None:
         """Until the connector is so. Connect tells of one that is new once its own topic has come round."""
-        running, end_s = Running(state="", task="", reason=""), time.monotonic() + START_S
-        while time.monotonic() < end_s:
+        running, began_s = Running(state="", task="", reason=""), time.monotonic()
+        while (waited_s := time.monotonic() - began_s) < START_S:
             try:
                 running = connect.running(name)
             except ApplianceError as error:
                 if error.code != codes.NOT_ADDED:
                     raise
-            if running.task == "FAILED":
+            if running.task == "FAILED" and waited_s > SETTLE_S:
                 raise ApplianceError(codes.CONNECT_REFUSED, running.reason, where=name)
             if holds(running):
                 return
