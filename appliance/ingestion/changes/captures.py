@@ -219,18 +219,18 @@ class Captures:
         except ApplianceError as error:
             _log.warning("the source of %s cannot be looked at: %s", name, error)
             return
-        now = self._clock.now()
-        if found.gap:
-            self._alerts.record([alerts.lsn_gap(name, found.gap, found.captured, now)])
-            raise ApplianceError(codes.GAP, found.gap, where=name)
+        self._stop_at_gap(found)
         if found.state == "failed":
-            self._alerts.record([alerts.connector_failed(name, found.reason, now)])
+            self._alerts.record([alerts.connector_failed(name, found.reason, self._clock.now())])
 
     def _refuse_gap(self, name: str, changes: Changes) -> None:
-        found = self.status(name, changes)
+        self._stop_at_gap(self.status(name, changes))
+
+    def _stop_at_gap(self, found: CaptureStatus) -> None:
+        """Raises ApplianceError APL-CHANGE-011, after the alert."""
         if found.gap:
-            self._alerts.record([alerts.lsn_gap(name, found.gap, found.captured, self._clock.now())])
-            raise ApplianceError(codes.GAP, found.gap, where=name)
+            self._alerts.record([alerts.lsn_gap(found.name, found.gap, found.captured, self._clock.now())])
+            raise ApplianceError(codes.GAP, found.gap, where=found.name)
 
     def _give(self, name: str, connect: KafkaConnect, wanted: Mapping[str, str]) -> None:
         """Give Connect the configuration. What runs by another one is stopped first: a signal that is asked for next
