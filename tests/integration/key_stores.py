@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
@@ -44,22 +45,9 @@ def recipe() -> Any:
     return module
 
 
-def two_free_ports() -> int:
-    """A port whose successor is free too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 def start_server(folder: Path) -> Any:
     """A running, unsealed OpenBao server for the site north."""
-    server = recipe().Server(folder, two_free_ports(), "north")
+    server = recipe().Server(folder, free_ports(2), "north")
     server.start()
     server.unseal()
     server.prepare()

@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -22,14 +23,10 @@ def command(*words):
     return [str(PYTHON), "-m", "appliance", *map(str, words)]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def port_settings():
-    return ("--set", f"serving.gateway_port={free_port()}", "--set", f"serving.service_port={free_port()}")
+    """Of a gateway, and of as many prediction services as one site ever has."""
+    first = free_ports(16)
+    return ("--set", f"serving.gateway_port={first}", "--set", f"serving.service_port={first + 1}")
 
 
 class Ended:

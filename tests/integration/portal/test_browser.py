@@ -12,6 +12,7 @@ import pytest
 
 from appliance.cli.main import run
 from tests.portal_site import make_site
+from tests.ports import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -31,12 +32,6 @@ PAGES = {
     "not-found": "/nothing-here",
 }
 pytestmark = pytest.mark.integration
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -16,26 +15,10 @@ from appliance.config.site import open_site
 from appliance.deploy.servers import plan
 from appliance.deploy.servers.place import HOST, place_of
 from tests.integration.product import Product
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 PORTS = sum(len(server.ports) for server in plan.SERVERS)
-
-
-def free_ports(count=PORTS):
-    """The first of so many free consecutive ports, below those that the kernel hands out."""
-    for first in range(20_000 + os.getpid() % 8_000, 32_000, count):
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-    raise AssertionError("no free ports")
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 class Servers:
@@ -45,7 +28,7 @@ class Servers:
         self.folder = Path(tempfile.mkdtemp(prefix="srv-"))
         self.folder.chmod(0o755)
         self.product = Product(self.folder / "site")
-        ports = f"servers.first_port={free_ports()}"
+        ports = f"servers.first_port={free_ports(PORTS)}"
         self.product.do("site", "init", *(word for each in (ports, *settings) for word in ("--set", each)))
         self.place = place_of(open_site(self.product.folder))
 

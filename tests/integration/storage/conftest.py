@@ -9,9 +9,9 @@ import pytest
 from appliance.base.clock import SystemClock
 from appliance.deploy.servers import certificates
 from appliance.deploy.servers.place import HOST
-from tests.integration.product import free_port
 from tests.integration.servers.running import Servers
 from tests.integration.storage.stores import S3, Folder
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

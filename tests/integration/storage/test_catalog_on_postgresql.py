@@ -20,9 +20,9 @@ from appliance.storage.tables import Lake
 from tests.contracts.evolution import EvolutionContract
 from tests.contracts.lake import EMPTY, NAME, SCHEMA, LakeContract, rows
 from tests.contracts.upkeep import UpkeepContract
-from tests.integration.product import free_port
 from tests.integration.storage.killing import gone, kill, running_pid
 from tests.integration.storage.listening import listening
+from tests.ports import free_port
 from tests.small_site import ListLog
 
 LIMIT_S = 5.0

@@ -12,9 +12,9 @@ from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.storage.s3 import bucket
 from appliance.storage.s3.store import S3Store, name_of
-from tests.integration.product import free_port
 from tests.integration.storage.listening import listening
 from tests.integration.storage.lying import lying_before
+from tests.ports import free_port
 
 LIMIT_S = 5.0
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
-import socket
 import threading
 import time
 import urllib.error
@@ -22,14 +21,9 @@ from appliance.serving.prediction_log import PredictionWriter
 from appliance.serving.routes import Candidate, Route, Routes, Target, save_routes
 from appliance.serving.split import takes_canary
 from appliance.serving.upstream import Upstream
+from tests.ports import free_port
 
 LIVE, CANDIDATE = "sha256:live", "sha256:candidate"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server(threading.Thread):
