@@ -32,7 +32,7 @@ from appliance.ingestion.changes.landing import ChangeLanding, runs_of
 from appliance.ingestion.positions import StaleBatch
 from appliance.ingestion.topics import codes as topic_codes
 from appliance.ingestion.topics.buffer import LOG_APPEND_TIME
-from appliance.ingestion.topics.connection import Connection, named, opened, source_of
+from appliance.ingestion.topics.connection import RESTART_S, Connection, begins_of, ends_of, named, opened, source_of
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost, Lake
 
@@ -42,7 +42,6 @@ MAX_RECORDS = 10_000
 MAX_BYTES = 32 << 20
 POLL_S = 0.5
 LOOK_AGAIN_S = 30.0
-PATIENCE_S = 60.0  # a broker that restarts is back within this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +117,7 @@ class ChangeWorker:
                 _log.warning("taken by another process: %s", error)
             except ApplianceError as error:
                 away = error.code == topic_codes.UNREACHABLE and not stop()
-                if not away or time.monotonic() - self._reached_at > PATIENCE_S:
+                if not away or time.monotonic() - self._reached_at > RESTART_S:
                     raise
                 _log.warning("the broker is away: %s", error)
                 time.sleep(POLL_S)
@@ -191,7 +190,7 @@ class ChangeWorker:
         consumer.assign(found)
         for partition, offset in stands.items():
             consumer.seek(partition, offset)
-        begins, ends = consumer.beginning_offsets(new), consumer.end_offsets(new)
+        begins, ends = begins_of(consumer, new), ends_of(consumer, new)
         for each in new:
             landing = ChangeLanding(self._lake, self._topics[each.topic])
             source = source_of(each)
@@ -207,12 +206,12 @@ class ChangeWorker:
         return waiting
 
     def _lag(self, consumer: KafkaConsumer, waiting: Mapping[TopicPartition, _Waiting]) -> dict[TopicPartition, int]:
-        ends = consumer.end_offsets(list(waiting)) if waiting else {}
+        ends = ends_of(consumer, waiting)
         return {each: max(ends[each] - consumer.position(each), 0) for each in waiting}
 
     def _tell(self, consumer: KafkaConsumer, waiting: Mapping[TopicPartition, _Waiting]) -> None:
         """Write down where the topics stand, for people and metrics."""
-        ends = consumer.end_offsets(list(waiting)) if waiting else {}
+        ends = ends_of(consumer, waiting)
         for partition, each in waiting.items():
             found = Standing(
                 source=source_of(partition),

@@ -10,18 +10,20 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kafka import TopicPartition, errors
+from kafka import KafkaConsumer, TopicPartition, errors
 
 from appliance.base.errors import ApplianceError, Code
 from appliance.base.secret_file import read_secret
 from appliance.ingestion.topics import codes
 
 PATIENCE_S = 3.0  # of the start of a client: with that of the command, a refusal is told within five seconds
+RESTART_S = 300.0  # a broker that restarts, and looks through its log, is back within this
+_ANSWER_S = 10.0  # kafka-python waits 30 s for the ends of partitions, and uses them up when a broker restarts
 _PROBE_S = 1.0
 _NET = "kafka.net"  # logger of the connections
 
@@ -64,6 +66,16 @@ class Connection:
 def source_of(partition: TopicPartition) -> str:
     """The name that the position maps have for a partition."""
     return f"kafka:{partition.topic}:{partition.partition}"
+
+
+def begins_of(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    """Partition -> the offset of its first record. Raises errors.KafkaError: no broker answers in time."""
+    return consumer.beginning_offsets(list(partitions), timeout_ms=int(_ANSWER_S * 1000)) if partitions else {}
+
+
+def ends_of(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    """Partition -> the offset behind its last record. Raises errors.KafkaError: no broker answers in time."""
+    return consumer.end_offsets(list(partitions), timeout_ms=int(_ANSWER_S * 1000)) if partitions else {}
 
 
 class _Heard(logging.Handler):

@@ -38,7 +38,7 @@ from appliance.ingestion.segment import pack
 from appliance.ingestion.sink import EARLIEST_CLOCK
 from appliance.ingestion.topics import alerts, codes
 from appliance.ingestion.topics.buffer import LOG_APPEND_TIME, Buffer, ids_of, segment_of
-from appliance.ingestion.topics.connection import Connection, named, opened, source_of
+from appliance.ingestion.topics.connection import RESTART_S, Connection, begins_of, ends_of, named, opened, source_of
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost
 
@@ -49,8 +49,8 @@ LEAST_READING_BYTES = 12.0  # of a reading in a value
 POLL_S = 1.0  # kafka-python loses the rest of a group's negotiation that is longer than this; seen at 0.2 s
 STALL_S = 15.0  # without a record, though there are some to be read: then the client is replaced
 ASK_AGAIN_S = 5.0  # how often the registry is asked for an id that is waited for, and the broker whether it is there
+HINT_S = 3.0  # without it kafka-python asks for ever
 SESSION_S = 10.0  # a worker that was killed holds its partitions for so long; 45 s by the client's default
-PATIENCE_S = 60.0  # a broker that restarts is back within this; then the run ends with its reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class TopicWorker:
                 _log.warning("the client stands still before what there is to read; another one is made")
             except ApplianceError as error:
                 away_s = time.monotonic() - self._reached_at
-                given_up = until_end or stop() or not self._reached_at or away_s > PATIENCE_S
+                given_up = until_end or stop() or not self._reached_at or away_s > RESTART_S
                 if error.code != codes.UNREACHABLE or given_up:
                     raise
                 _log.warning("the broker is away: %s", error)
@@ -191,7 +191,7 @@ class TopicWorker:
         """Read partitions from where the tables stand."""
         if not partitions:
             return
-        begins, ends = consumer.beginning_offsets(list(partitions)), consumer.end_offsets(list(partitions))
+        begins, ends = begins_of(consumer, partitions), ends_of(consumer, partitions)
         for each in set(partitions) & consumer.assignment():  # what was lost meanwhile is not ours to read
             start = self._landing.restart_point(source_of(each))
             if ends[each] < start:
@@ -250,11 +250,10 @@ class TopicWorker:
             _log.warning("taken by another worker: %s", error)
             self._begin(consumer, list(filled))
             return 0
+        self._report += report
         if filled:
             self._commit_s = time.monotonic() - began
-        self._report += report
-        for partition, buffer in filled.items():
-            self._hint(consumer, partition, buffer.start)
+            self._hint(consumer, {name: buffer.start for name, buffer in filled.items()})
         return report.files
 
     def _committed(self, filled: Mapping[TopicPartition, Buffer]) -> IngestReport:
@@ -300,19 +299,14 @@ class TopicWorker:
 
     def _reach(self, consumer: KafkaConsumer) -> None:
         """Ask the broker something: an idle topic and a broker that is gone look the same to `poll`."""
-        try:
-            self._tell(consumer)
-        except errors.KafkaError:
-            if time.monotonic() - self._reached_at > PATIENCE_S:
-                raise
-        else:
-            self._reached_at = time.monotonic()
+        self._tell(consumer)
+        self._reached_at = time.monotonic()
 
     def _at_end(self, consumer: KafkaConsumer) -> bool:
         assigned = consumer.assignment()
         if not assigned or set(assigned) != set(self._partitions):
             return False
-        ends = consumer.end_offsets(list(assigned))
+        ends = ends_of(consumer, assigned)
         try:
             return all(
                 each.waits_for or consumer.position(name) >= ends[name] for name, each in self._partitions.items()
@@ -322,7 +316,7 @@ class TopicWorker:
 
     def _tell(self, consumer: KafkaConsumer) -> dict[TopicPartition, Standing]:
         """Write down where the partitions stand."""
-        ends = consumer.end_offsets(list(self._partitions)) if self._partitions else {}
+        ends = ends_of(consumer, self._partitions)
         now = self._clock.now()
         found = {
             name: Standing(
@@ -339,10 +333,11 @@ class TopicWorker:
             tell(self._standing_folder, each)
         return found
 
-    def _hint(self, consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
+    def _hint(self, consumer: KafkaConsumer, starts: Mapping[TopicPartition, int]) -> None:
         """For tools that show the lag of a group; nothing rests on it."""
+        given = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in starts.items()}
         try:
-            consumer.commit({partition: OffsetAndMetadata(offset, "", -1)})
+            consumer.commit(given, timeout_ms=int(HINT_S * 1000))
         except errors.KafkaError as error:
             _log.info("the group's offset was not stored: %s", error)
 
