@@ -39,7 +39,7 @@ def columns_of(reader: RegisteredSchema) -> pa.Schema:
 
 def _field(name: str, schema: Any) -> pa.Field:
     null, schema = _or_null(schema)
-    return pa.field(name, _type(schema), null)
+    return pa.field(name, _type(schema), null or schema.type == "null")
 
 
 def _or_null(schema: Any) -> tuple[bool, Any]:

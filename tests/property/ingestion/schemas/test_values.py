@@ -446,3 +446,15 @@ def test_logical_types_become_typed_columns_and_defaults_are_of_their_type():
 
 def _bare(type):
     return {**type, "items": _bare(type["items"])} if "items" in type else type["type"]
+
+
+@pytest.mark.parametrize("written", ["null", {"type": "map", "values": "null"}], ids=["a field", "values of a map"])
+def test_what_is_always_null_is_a_column_of_nulls(written):
+    """Found by a mutated schema: Arrow has no column of nulls that takes no null."""
+    schema = registered("AVRO", {"type": "record", "name": "R", "fields": [{"name": "a", "type": written}]})
+    value = None if written == "null" else {"k": None}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, json.loads(schema.text), {"a": value})
+    found = decode_values([out.getvalue()], writer=schema, reader=schema)
+    assert found.faults == ()
+    assert found.rows["a"].to_pylist() == [value if value is None else [("k", None)]]
