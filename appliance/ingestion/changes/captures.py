@@ -179,15 +179,11 @@ class Captures:
         except ApplianceError as error:
             if error.code != codes.NOT_ADDED:  # it was taken out by a call that ended before the slot was dropped
                 raise
-        source, end_s = self._source(changes), time.monotonic() + START_S
-        while True:  # Connect's task lets go of the slot a moment after it is gone
-            try:
-                source.drop_slot(slot_of(name))
-                break
-            except ApplianceError:
-                if time.monotonic() > end_s:
-                    raise
-                time.sleep(_POLL_S)
+        source, slot, end_s = self._source(changes), slot_of(name), time.monotonic() + START_S
+        while not source.drop_slot(slot):  # Connect's task lets go of it a moment after it is gone
+            if time.monotonic() > end_s:
+                raise ApplianceError(codes.SOURCE_UNREACHABLE, f"somebody reads the slot {slot}")
+            time.sleep(_POLL_S)
         self._state_file(name).unlink(missing_ok=True)
 
     def take(

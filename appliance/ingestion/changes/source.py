@@ -116,16 +116,18 @@ class SourceDatabase:
                 (id, data),
             )
 
-    def drop_slot(self, name: str) -> None:
-        """Let the database remove the log that it keeps for a slot; nothing where there is none.
+    def drop_slot(self, name: str) -> bool:
+        """Let the database remove the log that it keeps for a slot; False while somebody reads it.
 
         Raises:
-            ApplianceError: APL-CHANGE-006, also when somebody reads it.
+            ApplianceError: APL-CHANGE-006.
         """
-        with self._connected() as database:
+        with self._connected() as database, contextlib.suppress(psycopg.errors.ObjectInUse):
             database.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (name,)
             )
+            return True
+        return False
 
     def _server(self, database: psycopg.Connection[Any]) -> Iterator[Objection]:
         level = _one(database, "SHOW wal_level")
