@@ -32,7 +32,16 @@ from appliance.ingestion.changes.landing import ChangeLanding, runs_of
 from appliance.ingestion.positions import StaleBatch
 from appliance.ingestion.topics import codes as topic_codes
 from appliance.ingestion.topics.buffer import LOG_APPEND_TIME
-from appliance.ingestion.topics.connection import RESTART_S, Connection, begins_of, ends_of, named, opened, source_of
+from appliance.ingestion.topics.connection import (
+    AWAY,
+    RESTART_S,
+    Connection,
+    begins_of,
+    ends_of,
+    named,
+    opened,
+    source_of,
+)
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost, Lake
 
@@ -94,7 +103,7 @@ class ChangeWorker:
         self._look = look
         self._standing_folder = standing_folder
         self._clock = clock
-        self._reached_at = time.monotonic()
+        self._well_at = 0.0  # monotonic, when broker and tables last answered; 0: never
         self._readers = readers
         self._commit_s = 0.0
         self._taken = dict.fromkeys(topics.values(), 0)
@@ -116,10 +125,10 @@ class ChangeWorker:
             except (StaleBatch, CommitLost) as error:
                 _log.warning("taken by another process: %s", error)
             except ApplianceError as error:
-                away = error.code == topic_codes.UNREACHABLE and not stop()
-                if not away or time.monotonic() - self._reached_at > RESTART_S:
+                given_up = until_end or stop() or time.monotonic() - self._well_at > RESTART_S
+                if error.code not in AWAY or not self._well_at or given_up:
                     raise
-                _log.warning("the broker is away: %s", error)
+                _log.warning("waiting for a server: %s", error)
                 time.sleep(POLL_S)
 
     def _run(self, *, until_end: bool, stop: Callable[[], bool], progress: Progress) -> ChangeReport:
@@ -158,7 +167,7 @@ class ChangeWorker:
             if not waiting:
                 time.sleep(POLL_S)
             ended = all(lag == 0 for lag in self._lag(consumer, waiting).values())
-            self._reached_at = now
+            self._well_at = now
             full = any(len(each.records) >= MAX_RECORDS or each.size_bytes >= MAX_BYTES for each in waiting.values())
             last = stop() or (until_end and ended)
             if full or last or now - committed >= self._commit_after_s:

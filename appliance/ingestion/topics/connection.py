@@ -20,9 +20,13 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from appliance.base.errors import ApplianceError, Code
 from appliance.base.secret_file import read_secret
 from appliance.ingestion.topics import codes
+from appliance.storage import codes as storage_codes
 
 PATIENCE_S = 3.0  # of the start of a client: with that of the command, a refusal is told within five seconds
-RESTART_S = 300.0  # a broker that restarts, and looks through its log, is back within this
+RESTART_S = 300.0  # a server that restarts, and looks through its log, is back within this
+AWAY = frozenset(
+    {codes.UNREACHABLE, storage_codes.STORE_AWAY, storage_codes.STORE_FAILED, storage_codes.CATALOG_FAILED}
+)
 _ANSWER_S = 10.0  # kafka-python waits 30 s for the ends of partitions, and uses them up when a broker restarts
 _PROBE_S = 1.0
 _NET = "kafka.net"  # logger of the connections

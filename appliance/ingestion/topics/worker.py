@@ -11,6 +11,8 @@ Rules
 5. A value with a schema id that the registry does not know waits: what lies before it is committed, the partition
    stands still, an alert names the id. Nothing behind it is lost. An id in `refused` is not waited for.
 6. Records that the broker has deleted before they were taken are an error, or with `accept_gap` an alert.
+7. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. One that was
+   never there is an error at once.
 """
 
 from __future__ import annotations
@@ -38,7 +40,16 @@ from appliance.ingestion.segment import pack
 from appliance.ingestion.sink import EARLIEST_CLOCK
 from appliance.ingestion.topics import alerts, codes
 from appliance.ingestion.topics.buffer import LOG_APPEND_TIME, Buffer, ids_of, segment_of
-from appliance.ingestion.topics.connection import RESTART_S, Connection, begins_of, ends_of, named, opened, source_of
+from appliance.ingestion.topics.connection import (
+    AWAY,
+    RESTART_S,
+    Connection,
+    begins_of,
+    ends_of,
+    named,
+    opened,
+    source_of,
+)
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost
 
@@ -105,7 +116,7 @@ class TopicWorker:
         self._standing_folder = standing_folder
         self._refused = frozenset(refused)
         self._accept_gap = False
-        self._reached_at = 0.0  # monotonic; 0: never
+        self._well_at = 0.0  # monotonic, when broker and tables last answered; 0: never
         self._committer = Committer(landing, declared)
         self._reading_bytes = LEAST_READING_BYTES  # of a reading in a value, as the last commit had it
         self._commit_s = 0.0  # of the last one
@@ -137,11 +148,10 @@ class TopicWorker:
             except _StalledError:
                 _log.warning("the client stands still before what there is to read; another one is made")
             except ApplianceError as error:
-                away_s = time.monotonic() - self._reached_at
-                given_up = until_end or stop() or not self._reached_at or away_s > RESTART_S
-                if error.code != codes.UNREACHABLE or given_up:
+                given_up = until_end or stop() or time.monotonic() - self._well_at > RESTART_S
+                if error.code not in AWAY or not self._well_at or given_up:
                     raise
-                _log.warning("the broker is away: %s", error)
+                _log.warning("waiting for a server: %s", error)
                 time.sleep(POLL_S)
 
     def _run(self, *, until_end: bool, stop: Callable[[], bool], progress: Progress) -> TopicReport:
@@ -211,11 +221,12 @@ class TopicWorker:
         stop: Callable[[], bool],
         progress: Progress,
     ) -> None:
-        began = asked = moved = self._reached_at = time.monotonic()
+        began = asked = moved = time.monotonic()
         while True:
             found = consumer.poll(timeout_ms=int(POLL_S * 1000))
             now = time.monotonic()
             begun = self._follow(consumer, listener)
+            self._well_at = self._well_at or now
             ended = not found and self._at_end(consumer)
             if found or begun or ended or not consumer.assignment():
                 moved = time.monotonic()
@@ -300,7 +311,8 @@ class TopicWorker:
     def _reach(self, consumer: KafkaConsumer) -> None:
         """Ask the broker something: an idle topic and a broker that is gone look the same to `poll`."""
         self._tell(consumer)
-        self._reached_at = time.monotonic()
+        if self._partitions or not consumer.assignment():  # what is assigned was looked for in the tables, too
+            self._well_at = time.monotonic()
 
     def _at_end(self, consumer: KafkaConsumer) -> bool:
         assigned = consumer.assignment()
