@@ -35,7 +35,7 @@ demo: runtime training ## Run the product's main job end to end (ARGS=--json for
 	@.venv/bin/appliance demo run --site $(DEMO_SITE) $(ARGS)
 
 .PHONY: test
-test: dev runtime training airflow servers ## Prove the project: lint, all tests, docs, benchmarks' gates, the demo
+test: dev runtime training ## Prove the project: lint, all tests, docs, benchmarks' gates, the demo
 	@setup/test.sh
 
 .PHONY: unit
@@ -44,7 +44,7 @@ unit: dev ## Fast tests: unit, property, fault, meta
 
 .PHONY: integration
 integration: dev runtime training airflow servers ## Tests with real processes, environments and the browser
-	$(PYTEST) tests/integration $(ARGS)
+	$(PYTEST) -n 2 tests/integration $(ARGS)
 
 .PHONY: fuzz
 fuzz: dev ## Mutated inputs for every parser, 10 minutes each (ARGS="--seconds=60 statement" for less)

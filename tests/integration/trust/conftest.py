@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.base.atomic import exclusive
+
 ROOT = Path(__file__).parents[3] / "build" / "bare-debian"
 PACKAGES = "openssl,jq,python3-cryptography,python3-cffi-backend"
 
@@ -19,12 +21,13 @@ def bare_debian() -> Path:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("needs root and debootstrap")
     done = ROOT.with_name(f"{ROOT.name}.complete")
-    if not done.exists():
-        shutil.rmtree(ROOT, ignore_errors=True)
-        ROOT.parent.mkdir(exist_ok=True)
-        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(ROOT), _mirror()]
-        subprocess.run(command, check=True, capture_output=True, timeout=900)
-        done.touch()
+    with exclusive(ROOT.with_name(f"{ROOT.name}.lock")):  # tests run side by side
+        if not done.exists():
+            shutil.rmtree(ROOT, ignore_errors=True)
+            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(ROOT), _mirror()]
+            made = subprocess.run(command, capture_output=True, text=True, timeout=900)
+            assert made.returncode == 0, (made.stdout + made.stderr)[-3000:]
+            done.touch()
     return ROOT
 
 
