@@ -32,6 +32,7 @@ from appliance.ingestion import encode, rows
 from appliance.ingestion.commit import Landing
 from appliance.ingestion.sink import Sink
 from appliance.observability.alerts import Alerts
+from appliance.storage.files import SiteFiles
 from appliance.storage.objects import FolderStore
 from appliance.storage.tables import Lake
 
@@ -119,7 +120,7 @@ def landing_in(folder):
     """Tables, objects and documents in a folder."""
     lineage = Lineage(folder / "lineage", ListLog())
     return Landing(
-        lake=Lake(folder / "lake", folder, lineage),
+        lake=Lake(folder / "lake", SiteFiles(folder), lineage),
         objects=FolderStore(folder / "objects", folder),
         lineage=lineage,
         alerts=Alerts(folder / "alerts"),

@@ -23,6 +23,7 @@ import pyarrow as pa
 from appliance.base.clock import SystemClock
 from appliance.governance.lineage import Lineage
 from appliance.observability.alerts import Alerts
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
 from appliance.storage.upkeep import expire_when_due
 from appliance.storage.upkeep.plan import LEAST_ORPHAN_AGE, Limits
@@ -62,12 +63,11 @@ def rows_of(number: int) -> pa.Table:
 def write(folder: Path, count: int, *, kept_up: bool) -> SimpleNamespace:
     """CPU seconds of each commit, of reading all rows at the end, and the files that they lie in."""
     lineage = Lineage(folder / "lineage", NoLog())
-    lake = Lake(folder / "lake", folder, lineage)
+    lake = Lake(folder / "lake", SiteFiles(folder), lineage)
     upkeep = TableUpkeep(
         lake=lake,
         lineage=lineage,
-        site_folder=folder,
-        lake_folder=folder / "lake",
+        state_folder=folder / "upkeep",
         alerts=Alerts(folder / "alerts"),
         clock=SystemClock(),
     )

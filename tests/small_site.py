@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from appliance.base.clock import FixedClock, to_us
-from appliance.config.model import IngestSection
+from appliance.config.model import IngestSection, StorageSection
 from appliance.governance.lineage import Lineage
 from appliance.ingestion import encode, ledger
 from appliance.ingestion.commit import Landing
@@ -15,7 +15,9 @@ from appliance.ingestion.drop import Drops
 from appliance.ingestion.quarantine import Quarantine
 from appliance.ingestion.sink import Sink
 from appliance.observability.alerts import Alerts
-from appliance.storage.objects import FolderStore
+from appliance.storage.catalog import database_of
+from appliance.storage.files import files_of
+from appliance.storage.objects import objects_of
 from appliance.storage.tables import Lake
 from appliance.trust.data_keys import DataKeys
 from appliance.trust.data_keys_wrap import open_wrapping
@@ -103,8 +105,11 @@ def avro(*records, **options):
     return encode.encode_batches(batches(records), **options)
 
 
+IN_THE_FOLDER = StorageSection()
+
+
 class SmallSite:
-    def __init__(self, folder, *, now=NOW, **settings):
+    def __init__(self, folder, *, now=NOW, storage=IN_THE_FOLDER, **settings):
         self.folder = folder
         self.clock = FixedClock(now)
         self.declarations = folder / "declarations"
@@ -114,8 +119,8 @@ class SmallSite:
         section = IngestSection(**settings)
         self.log = ListLog()
         self.lineage = Lineage(folder / "lineage", self.log)
-        self.lake = Lake(folder / "lake", folder, self.lineage)
-        self.objects = FolderStore(folder / "objects", folder)
+        self.lake = Lake(folder / "lake", files_of(storage, folder), self.lineage, database_of(storage, folder))
+        self.objects = objects_of(storage, folder)
         self.alerts = Alerts(folder / "alerts")
         parts = {
             "lake": self.lake,

@@ -117,7 +117,40 @@ class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The lake: where its catalog is, and upkeep of its tables. Files are relative to the site's folder."""
+    """Where the lake and the raw bytes are, and upkeep of the tables. Files are relative to the site's folder."""
+
+    store: Annotated[
+        str,
+        Meta(
+            pattern=r"^([^\s/@:]+:[0-9]{1,5})?\Z",
+            description="S3 server that keeps raw bytes and the lake's files, host:port; empty: folders of the site.",
+        ),
+    ] = ""
+    store_access_key: Annotated[str, Meta(description="Who the site is to that server.")] = "site"
+    store_secret_file: Annotated[
+        str,
+        Meta(description="File with the secret of that key, mode 600; empty: that of the servers on this machine."),
+    ] = ""
+    store_ca_file: Annotated[
+        str,
+        Meta(description="Certificates that the server's must be issued by; empty: those of the servers here."),
+    ] = ""
+    store_buckets: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9-]{1,40}\Z",
+            description="What the names of the buckets begin with: NAME-objects, NAME-lake.",
+        ),
+    ] = "site"
+    lock_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="For so long nobody can delete raw bytes from their bucket, the site itself included.",
+            extra_json_schema=_unit("days"),
+        ),
+    ] = 90
 
     catalog: Annotated[
         str,

@@ -24,6 +24,7 @@ from appliance.features.compute import Plan, Readings, evaluate, plan_features
 from appliance.features.contract import REASONS, STATES, Judged
 from appliance.features.source import Tables, entity_index, load_readings, micros, read_slots
 from appliance.features.view import Feature, FeatureView, select_features
+from appliance.storage.files import SiteFiles
 
 HISTORY_US = duration_us("3d")  # beyond the longest window, so that recent predictions can be recomputed online
 INSTANT = pa.timestamp("us", "UTC")
@@ -88,10 +89,10 @@ class Materialized:
 class FeatureStore:
     """Features of the declared `views` over `lake`, with the online store in the folder `online_folder`."""
 
-    def __init__(self, *, lake: Tables, online_folder: Path, views: Sequence[FeatureView], site_folder: Path) -> None:
+    def __init__(self, *, lake: Tables, online_folder: Path, views: Sequence[FeatureView], files: SiteFiles) -> None:
         self._lake = lake
         self._online = online.OnlineStore(online_folder)
-        self._site_folder = site_folder
+        self._files = files
         self.views = tuple(views)
         every = tuple(feature for view in views for feature in view.features)
         self._slots = tuple(sorted({slot for feature in every for slot in feature.slots}))
@@ -179,7 +180,7 @@ class FeatureStore:
     def _read_files(self, names: Sequence[str]) -> Readings:
         def scan(table: str, columns: Sequence[str], _: str) -> pa.Table:
             paths = [name.partition("|")[2] for name in names if name.startswith(f"{table}|")]
-            found = [pq.read_table(self._site_folder / path, columns=list(columns)) for path in paths]
+            found = [pq.read_table(path, filesystem=self._files.arrow, columns=list(columns)) for path in paths]
             empty = pa.schema(zip(columns, _COLUMN_TYPES, strict=True)).empty_table()
             return pa.concat_tables(found) if found else empty
 

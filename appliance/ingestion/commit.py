@@ -36,7 +36,7 @@ from appliance.ingestion.rules import DUPLICATE, OK
 from appliance.ingestion.seen import KeySet
 from appliance.observability.alerts import Alert, Alerts
 from appliance.storage import names
-from appliance.storage.objects import FolderStore
+from appliance.storage.objects import ObjectStore
 from appliance.storage.tables import LINEAGE, CommitLost, Head, Lake, LineageWriter
 from appliance.storage.upkeep import expire_when_due
 
@@ -89,7 +89,7 @@ class Landing:
     """Where readings go, the same for all sources of a site."""
 
     lake: Lake
-    objects: FolderStore
+    objects: ObjectStore
     lineage: LineageWriter
     alerts: Alerts
     settings: IngestSection
@@ -191,7 +191,7 @@ class Committer:
                 kind="raw",
                 name=each.batch.source,
                 files=[
-                    FileRecord(path=objects.relative_path_of(chunk.digest), digest=chunk.digest, size=chunk.object_size)
+                    FileRecord(path=objects.site_name(chunk.digest), digest=chunk.digest, size=chunk.object_size)
                     for chunk in each.chunks
                 ],
                 inputs=[],

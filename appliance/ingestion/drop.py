@@ -45,7 +45,7 @@ from appliance.ingestion.spool import ClaimedFile, Spool
 from appliance.observability.alerts import Alert, Alerts
 from appliance.storage import columns, names
 from appliance.storage.codes import COMMIT_LOST
-from appliance.storage.objects import FolderStore
+from appliance.storage.objects import ObjectStore
 from appliance.storage.tables import LINEAGE, CommitLost, Lake, LineageWriter
 from appliance.storage.upkeep import expire_when_due
 from appliance.trust.data_keys import DataKeys
@@ -121,7 +121,7 @@ class Drops:
         spool_folder: Path,
         declarations_folder: Path,
         lake: Lake,
-        objects: FolderStore,
+        objects: ObjectStore,
         lineage: LineageWriter,
         alerts: Alerts,
         data_keys: DataKeys,
@@ -310,7 +310,7 @@ class Drops:
             "name": file.claimed.name,
             "mapping": mapping.digest,
         }
-        path = self._objects.relative_path_of(file.digest)
+        path = self._objects.site_name(file.digest)
         document = self._lineage.write(
             kind="raw",
             name=file.batch.source,

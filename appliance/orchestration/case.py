@@ -17,6 +17,7 @@ from appliance.governance.lineage import Document, Lineage
 from appliance.governance.stages import History
 from appliance.orchestration.chain import Chain
 from appliance.orchestration.findings import Findings
+from appliance.storage.files import SiteFiles
 from appliance.trust import enrollment
 from appliance.trust.anchor import Anchor
 from appliance.trust.enrollment import Enrolled
@@ -27,6 +28,7 @@ class Case:
     """One verification. `entries` are the log's, verified against its signed checkpoint."""
 
     site: Site
+    files: SiteFiles
     clock: Clock
     anchor: Anchor
     entries: list[bytes]
@@ -66,4 +68,5 @@ class Case:
                 yield document
 
     def path(self, inside: str) -> Path:
+        """A file or folder of those that always lie in the site's folder."""
         return self.site.folder / inside

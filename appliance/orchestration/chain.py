@@ -3,10 +3,11 @@
 Checks of one document, in order
 1. Its bytes have the digest that is its id.
 2. Its id is an entry of the transparency log.
-3. Every file that it names is there, is a regular file, and has the named digest; or upkeep removed it, by the rules
+3. Every file that it names is there, is no link, and has the named digest; or upkeep removed it, by the rules
    of `removed_files`. What those rest on is checked, and not walked: it came later.
 
-A document or file that fails does not stop the walk: all broken links are reported.
+A document or file that fails does not stop the walk: all broken links are reported. A store that cannot be asked does
+stop it: of its files nothing was seen, which is no finding about them.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 
 from appliance.base.canonical import canonical, parse_canonical
-from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Document, FileRecord, Lineage
 from appliance.orchestration.findings import Findings
 from appliance.orchestration.removed_files import RemovedFile, index, rewrite_of
+from appliance.storage.files import SiteFiles
 from appliance.storage.upkeep.documents import Removal
 from appliance.trust.verdict import Link
 
@@ -36,10 +36,8 @@ class Chain:
         removed: files of the walked documents, and of those that stand in for them, whose bytes upkeep removed.
     """
 
-    def __init__(
-        self, *, site_folder: Path, lineage: Lineage, log_entries: Iterable[bytes], findings: Findings
-    ) -> None:
-        self._site_folder, self._lineage, self._findings = site_folder, lineage, findings
+    def __init__(self, *, files: SiteFiles, lineage: Lineage, log_entries: Iterable[bytes], findings: Findings) -> None:
+        self._files, self._lineage, self._findings = files, lineage, findings
         self._entries = tuple(log_entries)
         self._logged = set(self._entries)
         self._refused: set[str] = set()
@@ -88,8 +86,8 @@ class Chain:
 
     def was_removed(self, file: FileRecord) -> bool:
         """Whether the file is not there, and the log has a removal of it."""
-        path = self._site_folder / file.path
-        return not (path.exists() or path.is_symlink()) and (file.path, file.digest) in self._removals
+        there = self._files.is_link(file.path) or self._files.holds(file.path)
+        return not there and (file.path, file.digest) in self._removals
 
     def _check_logged(self, document: Document) -> None:
         logged = canonical({"kind": "lineage", "id": document.id}) in self._logged
@@ -157,11 +155,11 @@ class Chain:
 
     def check_file(self, document: Document, file: FileRecord) -> Link:
         """Compare one file with the digest that a document names."""
-        path, name = self._site_folder / file.path, _name(document)
+        name = _name(document)
         try:
-            if path.is_symlink() or (path.exists() and not path.is_file()):
+            if self._files.is_link(file.path):
                 return Link(kind="file", name=name, path=file.path, ok=False, detail="is a link, not a file")
-            found = digest_file(path)
+            found = self._files.digest(file.path)
         except OSError as error:
             return Link(kind="file", name=name, path=file.path, ok=False, detail=f"cannot be read: {error.strerror}")
         ok = found == file.digest

@@ -1,7 +1,7 @@
 """Collects what a verification finds: links, and sentences about what is established.
 
 A check that raises becomes a broken link with the file that its error names, else with the file that the caller names;
-no exception of a check leaves this module.
+no exception of a check leaves this module, but for that of a store that cannot be asked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from appliance.base.errors import ApplianceError
+from appliance.storage.codes import NOT_SEEN
 from appliance.trust.verdict import Link
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ class Findings:
         try:
             return check()
         except ApplianceError as error:
+            if error.code in NOT_SEEN:
+                raise  # a store that cannot be asked says nothing about its files
             self.note(kind, name, self._named(error.where) or path, False, str(error))
         except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             self.note(kind, name, path, False, f"{type(error).__name__}: {error}")

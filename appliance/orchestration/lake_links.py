@@ -8,7 +8,6 @@ removed counts the one that stands in for it.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -33,7 +32,7 @@ def check_lake(case: Case) -> None:
     name = f"commit {names.READINGS}"
     checked = whole = unseen = 0
     held = case.findings.held_files()
-    usable = {key: path for key, path in raw.items() if case.findings.inside(path) in held}
+    usable = {key: name for key, name in raw.items() if name in held}
     broken = frozenset(raw) - frozenset(usable)
     for document in case.chain.of_kind("commit", names.READINGS):
         for file in document.files:
@@ -45,7 +44,7 @@ def check_lake(case: Case) -> None:
             whole += 1
             if file.path not in held:
                 continue
-            compare = partial(compare_with_raw, case.path(file.path), usable, limits, left_out=broken)
+            compare = partial(compare_with_raw, case.files, file.path, usable, limits, left_out=broken)
             difference = case.findings.attempt(name, compare, file.path)
             if difference is None:
                 continue
@@ -78,12 +77,12 @@ def check_training_sets(case: Case) -> None:
             )
 
 
-def _raw_objects(case: Case, records: list[str]) -> dict[tuple[str, int], Path]:
-    """(source, position) -> raw object."""
-    objects = FolderStore(case.site.objects, case.site.folder)
-    raw: dict[tuple[str, int], Path] = {}
+def _raw_objects(case: Case, records: list[str]) -> dict[tuple[str, int], str]:
+    """(source, position) -> name of the raw object."""
+    objects = FolderStore(case.site.objects, case.site.folder)  # for its names alone
+    raw: dict[tuple[str, int], str] = {}
     for path in records:
-        rows = pq.read_table(case.path(path), columns=["source", "position", "digest"])
+        rows = pq.read_table(path, filesystem=case.files.arrow, columns=["source", "position", "digest"])
         columns = (rows[column].to_pylist() for column in ("source", "position", "digest"))
-        raw.update({(s, p): objects.path_of(d) for s, p, d in zip(*columns, strict=True)})
+        raw.update({(s, p): objects.site_name(d) for s, p, d in zip(*columns, strict=True)})
     return raw

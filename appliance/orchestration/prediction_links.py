@@ -45,7 +45,7 @@ def verify_prediction(case: Case, prediction_id: str) -> bool:
 
 def _row(case: Case, path: str, prediction_id: str) -> Mapping[str, Any] | None:
     try:
-        table = pq.read_table(case.path(path), filters=[("prediction_id", "=", prediction_id)])
+        table = pq.read_table(path, filesystem=case.files.arrow, filters=[("prediction_id", "=", prediction_id)])
         rows: list[dict[str, Any]] = table.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         case.findings.note("file", f"commit {names.PREDICTIONS}", path, False, f"cannot be read: {error}")
@@ -80,7 +80,7 @@ def _check(case: Case, record: Mapping[str, Any], path: str) -> None:
         return
     package = package_folder(case.site.registry, standing.name, standing.version)
     place = case.findings.inside(package / MODEL)
-    recompute = partial(recompute_prediction, record, package=package, readings=[case.path(each) for each in readings])
+    recompute = partial(recompute_prediction, record, package=package, files=case.files, readings=readings)
     difference = case.findings.attempt(name, recompute, place)
     if difference is None:
         return
@@ -100,7 +100,9 @@ def _check_segment(case: Case, name: str, record: Mapping[str, Any]) -> None:
         return
     needle = record["prediction_id"].encode()
     for path in segments:
-        for line in case.path(path).read_bytes().splitlines():
+        with case.files.open(path) as segment:
+            lines = segment.read().splitlines()
+        for line in lines:
             if needle in line:
                 written = case.findings.attempt(name, partial(_as_row, line), path)
                 same = written is not None and repr(written) == repr(dict(record))

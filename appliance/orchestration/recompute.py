@@ -22,9 +22,10 @@ from appliance.features.store import SPINE, compute_vectors
 from appliance.features.view import select_features, view_of_declaration
 from appliance.governance.package import MODEL, load_package
 from appliance.serving.runtime import score_once
+from appliance.storage.files import SiteFiles
 
 
-def recompute_prediction(record: Mapping[str, Any], *, package: Path, readings: Sequence[Path]) -> str:
+def recompute_prediction(record: Mapping[str, Any], *, package: Path, files: SiteFiles, readings: Sequence[str]) -> str:
     """Compare a row of ``predictions.served`` with what follows from `readings` and `package`.
 
     Returns:
@@ -40,7 +41,10 @@ def recompute_prediction(record: Mapping[str, Any], *, package: Path, readings: 
     def scan(_table: str, columns: Sequence[str], _where: str) -> pa.Table:
         entity = columns[0]
         parts = [
-            pq.read_table(path, columns=list(columns), filters=[(entity, "=", record["entity"])]) for path in readings
+            pq.read_table(
+                name, filesystem=files.arrow, columns=list(columns), filters=[(entity, "=", record["entity"])]
+            )
+            for name in readings
         ]
         return pa.concat_tables(parts)
 

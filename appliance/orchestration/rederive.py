@@ -9,7 +9,6 @@ none is missing is what the conservation ledger says.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from appliance.ingestion.chunk import Chunk
 from appliance.ingestion.declarations import US_PER_UNIT
 from appliance.ingestion.decode import Limits
 from appliance.ingestion.raw_object import chunks_of
+from appliance.storage.files import SiteFiles
 
 SAME = ("device_id", "measure", "value", "unit", "quality", "firmware", "sequence")
 COLUMNS = (*SAME, "event_time", "source", "position", "record", "index")
@@ -29,33 +29,35 @@ Position = tuple[str, int]  # source and number of a raw object
 
 
 def compare_with_raw(
-    rows_path: Path, raw: Mapping[Position, Path], limits: Limits, *, left_out: Collection[Position] = ()
+    files: SiteFiles, rows: str, raw: Mapping[Position, str], limits: Limits, *, left_out: Collection[Position] = ()
 ) -> str:
     """Compare every row of one data file of ``silver.readings`` with the raw objects.
 
     Args:
-        raw: the raw objects.
+        files: where both are.
+        rows: name of the data file.
+        raw: names of the raw objects.
         left_out: positions whose rows are not compared, because their raw object is known to be broken.
 
     Returns:
         Empty when all rows stand in the raw bytes, else what differs first.
     """
-    table = pq.read_table(rows_path, columns=list(COLUMNS))
+    table = pq.read_table(rows, filesystem=files.arrow, columns=list(COLUMNS))
     order = pc.sort_indices(table, [("source", "ascending"), ("position", "ascending")])
     table = table.take(order)
     sources = table["source"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     positions = table["position"].to_numpy()
     borders = np.flatnonzero((np.diff(positions, prepend=-1) != 0) | (np.diff(sources, prepend=-1) != 0))
-    objects = _RawRows(limits)
+    objects = _RawRows(files, limits)
     for start, end in zip(borders, [*borders[1:], len(positions)], strict=True):
         part = table.slice(start, end - start)
         key = (part["source"][0].as_py(), int(positions[start]))
         if key in left_out:
             continue
-        path = raw.get(key)
-        if path is None:
+        name = raw.get(key)
+        if name is None:
             return f"no raw object for {key[0]} position {key[1]}"
-        there = objects.at(path, key[1])
+        there = objects.at(name, key[1])
         if there is None:
             return f"the raw object for {key[0]} position {key[1]} does not hold it"
         difference = _compare(part, there)
@@ -67,16 +69,18 @@ def compare_with_raw(
 class _RawRows:
     """Rows of raw objects by position; a segment is decoded once for its records, which come one after another."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, files: SiteFiles, limits: Limits) -> None:
+        self._files = files
         self._limits = limits
-        self._path: Path | None = None
+        self._name: str | None = None
         self._chunk: Chunk | None = None
 
-    def at(self, path: Path, position: int) -> pa.Table | None:
+    def at(self, name: str, position: int) -> pa.Table | None:
         """`reading.ARROW` of the item; None when the object has none at this position."""
-        if path != self._path or self._chunk is None or position not in self._chunk.positions:
-            (self._chunk,) = chunks_of(path.read_bytes(), self._limits, digest="", positions=[position])
-            self._path = path
+        if name != self._name or self._chunk is None or position not in self._chunk.positions:
+            with self._files.open(name) as file:
+                (self._chunk,) = chunks_of(file.read(), self._limits, digest="", positions=[position])
+            self._name = name
         chunk = self._chunk
         item = int(np.searchsorted(chunk.positions, position))
         if item == chunk.items or chunk.positions[item] != position:

@@ -34,6 +34,7 @@ from appliance.orchestration.model_links import verify_model
 from appliance.orchestration.prediction_links import verify_prediction
 from appliance.orchestration.removed_files import sentences
 from appliance.orchestration.trust_changes import ANCHOR, newest_anchor
+from appliance.storage.files import files_of
 from appliance.trust import ceremony, cosigning, log_check, witness_policy
 from appliance.trust import codes as trust_codes
 from appliance.trust.anchor import Anchor, open_anchor
@@ -58,6 +59,7 @@ class Verifier:
     def __init__(self, site: Site, clock: Clock) -> None:
         self._site, self._clock = site, clock
         self._findings = Findings(site.folder)
+        self._files = files_of(site.settings.storage, site.folder)
         self._lineage = Lineage(site.lineage, _NoLog())
         self._unwitnessed = "that the log is the one that anybody else saw"
 
@@ -73,11 +75,10 @@ class Verifier:
         if anchor is None or entries is None:
             self._check_anchor_without_log()
             return self._verdict(subject, 0)
-        chain = Chain(
-            site_folder=self._site.folder, lineage=self._lineage, log_entries=entries, findings=self._findings
-        )
+        chain = Chain(files=self._files, lineage=self._lineage, log_entries=entries, findings=self._findings)
         case = Case(
             site=self._site,
+            files=self._files,
             clock=self._clock,
             anchor=anchor,
             entries=entries,
@@ -128,9 +129,7 @@ class Verifier:
 
     def _check_anchor_without_log(self) -> None:
         """Name a trust file that was altered, by the digests in its own document; whether that was logged is open."""
-        chain = Chain(
-            site_folder=self._site.folder, lineage=self._lineage, log_entries=(), findings=Findings(self._site.folder)
-        )
+        chain = Chain(files=self._files, lineage=self._lineage, log_entries=(), findings=Findings(self._site.folder))
         for path in sorted(self._site.lineage.glob("*.json")):
             if f'"kind":"{ANCHOR}"'.encode() in path.read_bytes() and re.fullmatch(r"[0-9a-f]{64}", path.stem):
                 chain.add(PREFIX + path.stem)

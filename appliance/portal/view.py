@@ -37,6 +37,7 @@ from appliance.observability.staleness import Staleness, staleness
 from appliance.orchestration.journal import Journal, Run
 from appliance.storage import names
 from appliance.storage.catalog import database_of
+from appliance.storage.files import files_of
 from appliance.storage.newest import newest
 from appliance.storage.summaries import TableSummary, summarize
 from appliance.storage.tables import Lake
@@ -130,8 +131,9 @@ class PortalData:
 
     @cached_property
     def lake(self) -> Lake:
-        database = database_of(self.site.settings.storage, self.site.folder)
-        return Lake(self.site.lake, self.site.folder, self.lineage, database)
+        settings = self.site.settings.storage
+        database = database_of(settings, self.site.folder)
+        return Lake(self.site.lake, files_of(settings, self.site.folder), self.lineage, database)
 
     def tables(self) -> tuple[TableSummary, ...]:
         return tuple(summarize(self.lake, name) for name in self.lake.tables())

@@ -4,7 +4,7 @@ Rules
 1. A connection to PostgreSQL is TLS with the server's certificate and name checked (verify-full), and proves the
    password without showing it (SCRAM). The password is read from its file for every new connection, so that it
    stands in no address, no log and no error, and a renewed one counts at once.
-2. A database holds the catalog of one site. The files of the tables lie in the site's folder in either case.
+2. A database holds the catalog of one site. Where the files of the tables lie is told elsewhere (`storage.files`).
 3. What the database says becomes one error with cause and fix, within `CONNECT_S` when it cannot be reached.
 """
 
@@ -72,16 +72,19 @@ def database_of(settings: StorageSection, site_folder: Path) -> Database | None:
     )
 
 
-def open_catalog(folder: Path, database: Database | None) -> SqlCatalog:
-    """The catalog of the tables below `folder`; its own tables are made where they are missing.
+def open_catalog(folder: Path, database: Database | None, files: Mapping[str, str]) -> SqlCatalog:
+    """The catalog of a lake, in `folder` or in the database; its own tables are made where they are missing.
+
+    Args:
+        files: what `durable_io` needs to find the files of the tables.
 
     Raises:
         ApplianceError: APL-STORAGE-003, 014.
     """
     try:
         if database is None:
-            return _made(folder, f"sqlite:///{folder / 'catalog.db'}", {})
-        return _on_postgresql(folder, database)
+            return _made(folder, f"sqlite:///{folder / 'catalog.db'}", files)
+        return _on_postgresql(folder, database, files)
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise failed(error, folder, database) from error
 
@@ -110,7 +113,7 @@ def _hint(said: str, database: Database) -> str:
     return "Start the database (appliance site status tells its state), check the address, then run the command again."
 
 
-def _on_postgresql(folder: Path, database: Database) -> SqlCatalog:
+def _on_postgresql(folder: Path, database: Database, files: Mapping[str, str]) -> SqlCatalog:
     url = sqlalchemy.URL.create(
         "postgresql+passwordfile",
         username=database.role,
@@ -132,7 +135,7 @@ def _on_postgresql(folder: Path, database: Database) -> SqlCatalog:
     with contextlib.closing(engine.connect()):
         pass
     engine.dispose()
-    return _made(folder, url.render_as_string(), {"pool_pre_ping": "true"})
+    return _made(folder, url.render_as_string(), {"pool_pre_ping": "true", **files})
 
 
 def _made(folder: Path, uri: str, properties: Mapping[str, str]) -> SqlCatalog:

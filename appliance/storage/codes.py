@@ -87,6 +87,7 @@ BUCKET_LACKS = declare(
     meaning="Versioning, object lock or encryption was asked for, and the store does not do it, whatever it answered.",
     action="Use a store that has the feature; object lock can be chosen only when a bucket is made.",
 )
+NOT_SEEN = frozenset({STORE_REFUSED, BUCKET_MISSING, STORE_UNTRUSTED, STORE_AWAY, STORE_FAILED})  # no bytes were seen
 SECRET_UNREADABLE = declare(
     "APL-STORAGE-014",
     "The file with the secret cannot be used",

@@ -18,7 +18,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from appliance.storage.columns import arrow_schema
-from appliance.storage.durable_io import local_path
+from appliance.storage.files import SiteFiles
 
 
 def known_names(table: Table) -> Mapping[str, int]:
@@ -37,20 +37,21 @@ def read_tasks(table: Table, tasks: Sequence[Any], schema: Schema) -> pa.Table:
     return ArrowScan(table.metadata, table.io, schema, AlwaysTrue()).to_table(tasks).cast(arrow)
 
 
-def open_tasks(table: Table, tasks: Sequence[Any], schema: Schema) -> pa.dataset.Dataset:
+def open_tasks(table: Table, tasks: Sequence[Any], schema: Schema, files: SiteFiles) -> pa.dataset.Dataset:
     """The rows of planned files with the columns of `schema`, to be streamed.
 
     Only files that still have a former name of a column are read into memory: Arrow streams files by name.
     """
     arrow = arrow_schema(schema)
     former = {name for name, id in known_names(table).items() if schema.find_column_name(id) not in (name, None)}
-    old = [task for task in tasks if former & set(_names_in(task))] if former else []
-    new = [local_path(task.file.file_path) for task in tasks if task not in old]
-    streamed = pa.dataset.dataset(new, schema=arrow, format="parquet")
+    names = {task.file.file_path: files.name_of(task.file.file_path) for task in tasks}
+    old = [task for task in tasks if former & set(_columns_in(names[task.file.file_path], files))] if former else []
+    new = [names[task.file.file_path] for task in tasks if task not in old]
+    streamed = pa.dataset.dataset(new, schema=arrow, format="parquet", filesystem=files.arrow)
     if not old:
         return streamed
     return pa.dataset.dataset([streamed, pa.dataset.InMemoryDataset(read_tasks(table, old, schema))])
 
 
-def _names_in(task: Any) -> list[str]:
-    return list(pq.read_schema(local_path(task.file.file_path)).names)
+def _columns_in(name: str, files: SiteFiles) -> list[str]:
+    return list(pq.read_schema(name, filesystem=files.arrow).names)

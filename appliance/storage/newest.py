@@ -15,7 +15,6 @@ from pyiceberg.conversions import from_bytes
 from pyiceberg.table import Table
 
 from appliance.storage.columns import arrow_schema
-from appliance.storage.durable_io import local_path
 from appliance.storage.tables import Lake
 
 
@@ -35,14 +34,15 @@ def newest(
         ApplianceError: APL-STORAGE-002 there is no such table.
         OSError, pa.ArrowException: a data file cannot be read.
     """
-    table = lake.table(name)
+    table, files = lake.table(name), lake.site_files
     schema = pa.schema([arrow_schema(table.schema()).field(each) for each in columns])
     found = schema.empty_table()
     filters = [(column, "=", value) for column, value in (where or {}).items()] or None
     for path, bound in _by_upper_bound(table, by):
         if bound is not None and found.num_rows == count and found[by].cast(pa.int64())[-1].as_py() > bound:
             break
-        rows = pq.read_table(local_path(path), columns=list(columns), filters=filters).cast(schema)
+        rows = pq.read_table(files.name_of(path), filesystem=files.arrow, columns=list(columns), filters=filters)
+        rows = rows.cast(schema)
         both = pa.concat_tables([found, rows]).sort_by([(by, "descending"), (then, "ascending")])
         found = both.slice(0, count)
     return found

@@ -24,8 +24,10 @@ from appliance.base import atomic
 from appliance.base import codes as base_codes
 from appliance.base.digest import digest_bytes, digest_file, hex_of
 from appliance.base.errors import ApplianceError
+from appliance.config.model import StorageSection
 from appliance.storage import codes
 from appliance.storage.checked_file import CheckedFile
+from appliance.storage.files import OBJECTS
 
 
 class ObjectStore(Protocol):
@@ -46,6 +48,9 @@ class ObjectStore(Protocol):
 
     def holds(self, digest: str) -> bool:
         """Whether the object is there; its bytes are not read."""
+
+    def site_name(self, digest: str) -> str:
+        """The object's name among the files of the site, as lineage documents write it."""
 
 
 class FolderStore:
@@ -80,8 +85,7 @@ class FolderStore:
         name = hex_of(digest)
         return self._folder / name[:2] / name[2:]
 
-    def relative_path_of(self, digest: str) -> str:
-        """As lineage documents write it: from the site folder."""
+    def site_name(self, digest: str) -> str:
         return self.path_of(digest).relative_to(self._site_folder).as_posix()
 
     def open(self, digest: str) -> BinaryIO:
@@ -109,6 +113,20 @@ class FolderStore:
 
     def holds(self, digest: str) -> bool:
         return self.path_of(digest).is_file()
+
+
+def objects_of(settings: StorageSection, site_folder: Path) -> ObjectStore:
+    """The raw bytes of a site, where its settings say.
+
+    Raises:
+        ApplianceError: APL-STORAGE-009, 010, 014.
+    """
+    if not settings.store:
+        return FolderStore(site_folder / OBJECTS, site_folder)
+    from appliance.storage.s3.site import bucket_of, server_of
+    from appliance.storage.s3.store import S3Store
+
+    return S3Store(server_of(settings, site_folder), bucket_of(settings, OBJECTS))
 
 
 @contextlib.contextmanager

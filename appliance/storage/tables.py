@@ -1,4 +1,4 @@
-"""The lake: Iceberg tables in a folder, their catalog in a database, changed only by compare-and-swap.
+"""The lake: Iceberg tables, their catalog in a database, changed only by compare-and-swap.
 
 Rules
 1. A commit names the head that it was made on (`Head`); when the table has another one, nothing is written to it and
@@ -37,14 +37,13 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update.schema import UpdateSchema
 from pyparsing import ParseException
 
-from appliance.base import atomic
 from appliance.base.digest import digest_bytes, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import FileRecord
 from appliance.storage import codes
 from appliance.storage.catalog import Database, failed, open_catalog
 from appliance.storage.columns import arrow_schema, fitted
-from appliance.storage.durable_io import local_path
+from appliance.storage.files import LAKE, SiteFiles
 from appliance.storage.former_names import known_names, open_tasks, read_tasks
 
 PREFIX = "appliance."  # of the snapshot properties that are ours
@@ -100,22 +99,26 @@ class DataFile:
 
 
 class Lake:
-    """All tables of a site."""
+    """All tables of a site.
+
+    Attributes:
+        site_files: where the tables' files are, for those who read them one by one.
+    """
 
     def __init__(
-        self, folder: Path, site_folder: Path, lineage: LineageWriter, database: Database | None = None
+        self, folder: Path, files: SiteFiles, lineage: LineageWriter, database: Database | None = None
     ) -> None:
-        """The tables' files lie in `folder`, their catalog in the database, or beside them where none is given.
+        """The tables' files are those of the site below `LAKE`. Their catalog is in the database, or in `folder`.
 
         Raises:
             ApplianceError: APL-STORAGE-003, 014.
         """
         self._folder = folder
-        self._site_folder = site_folder
+        self.site_files = files
         self._lineage = lineage
         self._database = database
         folder.mkdir(parents=True, exist_ok=True)
-        self._catalog = open_catalog(folder, database)
+        self._catalog = open_catalog(folder, database, files.properties)
 
     def ensure(self, name: str, schema: pa.Schema) -> None:
         """Create the namespace and the table where missing; add columns that the table does not have.
@@ -129,7 +132,7 @@ class Lake:
             try:
                 if not self._catalog.table_exists(name):
                     self._create_namespace(namespace)
-                    location = f"file://{self._folder / namespace / name.partition('.')[2]}"
+                    location = self.site_files.uri(f"{LAKE}/{namespace}/{name.partition('.')[2]}")
                     self._catalog.create_table(name, schema, location=location, properties=TABLE_PROPERTIES)
                     return
             except TableAlreadyExistsError:
@@ -333,7 +336,7 @@ class Lake:
         """
         table = self.table(name)
         scan = table.scan(snapshot_id=_at(table, snapshot_id))
-        return open_tasks(table, list(scan.plan_files()), scan.projection())
+        return open_tasks(table, list(scan.plan_files()), scan.projection(), self.site_files)
 
     def files(self, name: str, snapshot_id: int | None = None) -> tuple[DataFile, ...]:
         tasks = self.table(name).scan(snapshot_id=snapshot_id).plan_files()
@@ -441,7 +444,7 @@ class Lake:
             facts={**facts, "rows": rows, "parent": str(expected.snapshot_id or "")},
         )
         summary = {**expected.properties, **properties, LINEAGE: lineage_id}
-        added = [f"file://{self._site_folder / file.path}" for file in files]
+        added = [self.site_files.uri(file.path) for file in files]
         with self._errors_named():
             try:
                 snapshot_id = _merge(table, summary) if merging else _put(table, added, touched, summary, change)
@@ -473,11 +476,11 @@ class Lake:
         data = buffer.getvalue()
         view = memoryview(data)
         digest = digest_bytes(view)
-        folder = local_path(table.location()) / "data"
-        path = folder / f"{expected.snapshot_id or 0:020d}-{hex_of(digest)[:16]}{mark}.parquet"
-        with atomic.open_atomic(path, mode=0o444) as file:
+        folder = self.site_files.name_of(table.location())
+        path = f"{folder}/data/{expected.snapshot_id or 0:020d}-{hex_of(digest)[:16]}{mark}.parquet"
+        with self.site_files.writing(path) as file:
             file.write(view)
-        return FileRecord(path=path.relative_to(self._site_folder).as_posix(), digest=digest, size=len(view))
+        return FileRecord(path=path, digest=digest, size=len(view))
 
     def _as_commit(self, table: Table, name: str, snapshot: Snapshot) -> Commit:
         added = [
@@ -496,7 +499,7 @@ class Lake:
         )
 
     def _relative(self, uri: str) -> str:
-        return local_path(uri).relative_to(self._site_folder).as_posix()
+        return self.site_files.name_of(uri)
 
 
 def _without(rows: pa.Table, gone: pa.Table) -> pa.Table:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from appliance.ingestion.topics.connection import Connection
     from appliance.ingestion.topics.worker import TopicWorker
     from appliance.observability.alerts import Alerts
-    from appliance.storage.objects import FolderStore
+    from appliance.storage.files import SiteFiles
+    from appliance.storage.objects import ObjectStore
     from appliance.storage.tables import Lake
     from appliance.storage.upkeep.run import TableUpkeep
     from appliance.training.recipe import Recipe
@@ -121,10 +122,16 @@ class Parts:
         return Lineage(self.site.lineage, self.log)
 
     @cached_property
-    def objects(self) -> FolderStore:
-        from appliance.storage.objects import FolderStore
+    def files(self) -> SiteFiles:
+        from appliance.storage.files import files_of
 
-        return FolderStore(self.site.objects, self.site.folder)
+        return files_of(self.site.settings.storage, self.site.folder)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        from appliance.storage.objects import objects_of
+
+        return objects_of(self.site.settings.storage, self.site.folder)
 
     @cached_property
     def lake(self) -> Lake:
@@ -132,7 +139,7 @@ class Parts:
         from appliance.storage.tables import Lake
 
         database = database_of(self.site.settings.storage, self.site.folder)
-        return Lake(self.site.lake, self.site.folder, self.lineage, database)
+        return Lake(self.site.lake, self.files, self.lineage, database)
 
     @cached_property
     def table_upkeep(self) -> TableUpkeep:
@@ -141,8 +148,7 @@ class Parts:
         return TableUpkeep(
             lake=self.lake,
             lineage=self.lineage,
-            site_folder=self.site.folder,
-            lake_folder=self.site.lake,
+            state_folder=self.site.lake / "upkeep",
             alerts=self.alerts,
             clock=self.clock,
         )
@@ -218,9 +224,7 @@ class Parts:
     def feature_store(self) -> FeatureStore:
         from appliance.features.store import FeatureStore
 
-        return FeatureStore(
-            lake=self.lake, online_folder=self.site.online, views=self.views, site_folder=self.site.folder
-        )
+        return FeatureStore(lake=self.lake, online_folder=self.site.online, views=self.views, files=self.files)
 
     @cached_property
     def drops(self) -> Drops:

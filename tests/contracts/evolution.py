@@ -2,7 +2,6 @@
 
 import decimal
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -12,9 +11,12 @@ from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Lineage
 from appliance.storage.evolution import Column, columns_of, evolve, plan_for
 from appliance.storage.tables import CommitLost
+from tests.contracts.files import below
 from tests.small_site import ListLog
 
 NAME = "silver.plant"
+FOLDER = "lake/silver/plant"
+DATA = f"{FOLDER}/data"
 POSITIONS = {"appliance.positions": '{"plant":7}'}
 SCHEMA = pa.schema(
     [
@@ -63,14 +65,6 @@ def new_rows():
     return pa.Table.from_pylist([NEW_ROW], schema)
 
 
-def data_files(tmp_path):
-    return {path: path.read_bytes() for path in Path(tmp_path).rglob("*.parquet")}
-
-
-def metadata_files(tmp_path):
-    return {path.name for path in Path(tmp_path).rglob("*") if path.is_file() and path.suffix != ".db"}
-
-
 REFUSED = {
     "int to string": (changed(3, type="string"), "int cannot become string"),
     "narrower": (changed(4, type="decimal(4, 2)"), "decimal(5, 2) cannot become decimal(4, 2)"),
@@ -108,13 +102,15 @@ class EvolutionContract:
     def put(self, lake, rows):
         lake.append(NAME, rows, expected=lake.head(NAME), properties={}, inputs=[], facts={})
 
-    def test_old_and_new_rows_are_read_with_the_new_names_and_types(self, lake, tmp_path):
-        files = data_files(tmp_path)
+    def test_old_and_new_rows_are_read_with_the_new_names_and_types(self, lake):
+        files = {each.path for each in lake.files(NAME)}
+        digests = {name: lake.site_files.digest(name) for name in files}
         found = evolve(lake, NAME, AFTER)
         assert [(each.kind, each.id) for each in found.changes] == [
             ("make optional", 1), ("widen", 2), ("rename", 2), ("widen", 3), ("widen", 4), ("add", 5),
         ]  # fmt: skip
-        assert data_files(tmp_path) == files, "data was rewritten"
+        assert {name: lake.site_files.digest(name) for name in files} == digests
+        assert {each.path for each in lake.site_files.stored(DATA)} == files, "data was rewritten"
         self.put(lake, new_rows())
         expected = sorted([OLD_ROW, NEW_ROW], key=str)
         assert sorted(lake.scan(NAME).to_pylist(), key=str) == expected
@@ -219,9 +215,9 @@ class EvolutionContract:
         assert lake.dataset(NAME).to_table()["v"].to_pylist() == [1.5] * 4
 
     @pytest.mark.parametrize("case", REFUSED)
-    def test_what_would_lose_or_change_rows_is_refused_before_anything_changes(self, lake, tmp_path, case):
+    def test_what_would_lose_or_change_rows_is_refused_before_anything_changes(self, lake, case):
         declared, reason = REFUSED[case]
-        head, files = lake.head(NAME), metadata_files(tmp_path)
+        head, files = lake.head(NAME), below(lake.site_files, FOLDER)
         for call in (plan_for, evolve):
             with pytest.raises(ApplianceError) as caught:
                 call(lake, NAME, declared)
@@ -229,7 +225,7 @@ class EvolutionContract:
             assert reason in caught.value.message
             assert caught.value.where == NAME
         assert lake.head(NAME) == head
-        assert metadata_files(tmp_path) == files
+        assert below(lake.site_files, FOLDER) == files
         assert columns_of(lake, NAME) == BEFORE
 
     def test_all_reasons_come_at_once(self, lake):

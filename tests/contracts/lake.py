@@ -1,4 +1,4 @@
-"""Tables change by compare-and-swap only, keep their properties, and say what they rest on: over any catalog."""
+"""Tables change by compare-and-swap only, keep their properties, and say what they rest on, wherever they are."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,8 +25,8 @@ def names(lake, **options):
 
 
 class LakeContract:
-    """What `Lake` promises over any catalog. A subclass has the fixture `open_lake`: a call that opens the lake of the
-    test, in `tmp_path`, again and again."""
+    """What `Lake` promises, wherever catalog and files are. A subclass has the fixture `open_lake`: a call that opens
+    the lake of the test, in `tmp_path`, again and again."""
 
     @pytest.fixture
     def lake(self, open_lake):
@@ -85,14 +85,14 @@ class LakeContract:
             ("n >= 0", ["new"]),
         ],
     )
-    def test_replace_removes_what_matches_and_keeps_the_old_files(self, lake, tmp_path, remove, left):
+    def test_replace_removes_what_matches_and_keeps_the_old_files(self, lake, remove, left):
         done = lake.append(NAME, rows("a", "b"), expected=lake.head(NAME), **EMPTY)
         lake.append(NAME, rows("c"), expected=lake.head(NAME), **EMPTY)
         before = lake.head(NAME).snapshot_id
         lake.replace(NAME, rows("new"), expected=lake.head(NAME), remove=remove, **EMPTY)
         assert names(lake) == left
         assert names(lake, snapshot_id=before) == ["a", "b", "c"]
-        assert all((tmp_path / path).is_file() for path in done.files)
+        assert all(lake.site_files.holds(path) for path in done.files)
 
     def test_replace_keeps_rows_for_which_the_filter_is_unknown(self, lake):
         table = pa.table({"name": ["a", "b"], "value": [None, 5.0], "n": pa.array([1, 2], pa.int32())})
@@ -117,12 +117,12 @@ class LakeContract:
         ],
         ids=["missing column", "other type", "null"],
     )  # fmt: skip
-    def test_rows_that_do_not_fit_are_refused_and_leave_nothing(self, lake, tmp_path, bad, message):
+    def test_rows_that_do_not_fit_are_refused_and_leave_nothing(self, lake, bad, message):
         with pytest.raises(ApplianceError, match=message) as caught:
             lake.append(NAME, bad, expected=lake.head(NAME), **EMPTY)
         assert caught.value.code.id == "APL-STORAGE-005"
         assert lake.head(NAME).snapshot_id is None
-        assert list(tmp_path.rglob("*.parquet")) == []
+        assert list(lake.site_files.stored("lake/silver/things/data")) == []
 
     def test_new_columns_are_added_and_old_rows_read_as_null(self, lake):
         lake.append(NAME, rows("a"), expected=lake.head(NAME), properties={"appliance.x": "1"}, inputs=[], facts={})
@@ -132,7 +132,7 @@ class LakeContract:
         lake.append(NAME, wider, expected=lake.head(NAME), **EMPTY)
         assert sorted(lake.scan(NAME)["more"].to_pylist(), key=str) == [7, None]
 
-    def test_expiry_keeps_head_rows_properties_and_data_files(self, lake, tmp_path):
+    def test_expiry_keeps_head_rows_properties_and_data_files(self, lake):
         done = [lake.append(NAME, rows(str(number)), expected=lake.head(NAME), properties={"appliance.x": str(number)},
                             inputs=[], facts={}) for number in range(12)]  # fmt: skip
         lake.replace(NAME, rows(), expected=lake.head(NAME), remove="name = '0'", **EMPTY)
@@ -142,14 +142,14 @@ class LakeContract:
         assert found.files_removed > 0
         assert lake.head(NAME) == head
         assert names(lake) == sorted(str(number) for number in range(1, 12))
-        assert all((tmp_path / path).is_file() for each in done for path in each.files)
+        assert all(lake.site_files.holds(path) for each in done for path in each.files)
         assert [each.snapshot_id for each in lake.commits(NAME)][-1] == head.snapshot_id
         lake.append(NAME, rows("z"), expected=head, **EMPTY)
         with pytest.raises(ApplianceError, match="at least 1 snapshot, got 0"):
             expire(lake, NAME, keep=0)
 
     @pytest.mark.parametrize("keep", [1, 2, 3, 5, 8])
-    def test_expiry_removes_what_no_kept_snapshot_uses_and_nothing_else(self, lake, tmp_path, keep):
+    def test_expiry_removes_what_no_kept_snapshot_uses_and_nothing_else(self, lake, keep):
         for number in range(4):
             lake.append(NAME, rows(f"a{number}"), expected=lake.head(NAME), **EMPTY)
             lake.replace(NAME, rows(f"b{number}"), expected=lake.head(NAME), remove=f"name = 'a{number}'", **EMPTY)
@@ -157,8 +157,8 @@ class LakeContract:
         table = lake.table(NAME)
         used = {snapshot.manifest_list for snapshot in table.snapshots()}
         used |= {each.manifest_path for snapshot in table.snapshots() for each in snapshot.manifests(table.io)}
-        left = {path.name for path in (tmp_path / "lake/silver/things/metadata").glob("*.avro")}
-        assert left == {each.rsplit("/", 1)[1] for each in used}
+        left = {each.path for each in lake.site_files.stored("lake/silver/things/metadata")}
+        assert {each for each in left if each.endswith(".avro")} == set(map(lake.site_files.name_of, used))
         assert names(lake) == [f"b{number}" for number in range(4)]
 
     def test_lineage_chain_outlives_expired_snapshots(self, lake, tmp_path):

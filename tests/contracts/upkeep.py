@@ -1,4 +1,4 @@
-"""Upkeep of a table takes files away and changes no row, over any catalog."""
+"""Upkeep of a table takes files away and changes no row, over any catalog and place of files."""
 
 import datetime as dt
 import os
@@ -11,11 +11,11 @@ from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Lineage
 from appliance.observability.alerts import Alerts
-from appliance.storage.durable_io import local_path
 from appliance.storage.tables import LINEAGE, CommitLost
 from appliance.storage.upkeep import documents, expire
 from appliance.storage.upkeep.plan import Limits
 from appliance.storage.upkeep.run import TableUpkeep
+from tests.contracts.files import Hands, below
 from tests.contracts.lake import EMPTY, NAME, SCHEMA, names, rows
 from tests.small_site import ListLog
 
@@ -34,7 +34,7 @@ def data_files(folder):
 
 
 class UpkeepContract:
-    """What `TableUpkeep` promises over any catalog. A subclass has the fixture `open_lake`, as `LakeContract`."""
+    """What `TableUpkeep` promises, wherever catalog and files are. A subclass has `open_lake`, as `LakeContract`."""
 
     @pytest.fixture
     def lake(self, open_lake):
@@ -55,11 +55,14 @@ class UpkeepContract:
         return TableUpkeep(
             lake=lake,
             lineage=lineage,
-            site_folder=tmp_path,
-            lake_folder=tmp_path / "lake",
+            state_folder=tmp_path / "upkeep",
             alerts=Alerts(tmp_path / "alerts"),
             clock=clock,
         )
+
+    @pytest.fixture
+    def hands(self, lake):
+        return Hands(lake.site_files)
 
     @pytest.fixture
     def grown(self, lake):
@@ -90,15 +93,16 @@ class UpkeepContract:
         assert {file.path for file in rewrite.replaced} == {path for each in grown for path in each.files}
         assert rewrite.rows == document.facts["rows"] == 6
 
-    def test_the_document_names_the_replaced_files_with_their_digests(self, upkeep, lineage, grown, tmp_path):
+    def test_the_document_names_the_replaced_files_with_their_digests(self, lake, upkeep, lineage, grown):
         (rewrite,) = documents.rewrites_of(lineage.load(upkeep.run(NAME, limits()).compaction))
         for file in rewrite.replaced:
-            assert digest_file(tmp_path / file.path) == file.digest
-            assert (tmp_path / file.path).stat().st_size == file.size
+            assert lake.site_files.digest(file.path) == file.digest
+            assert lake.site_files.size(file.path) == file.size
 
     def test_a_plan_changes_nothing_and_a_run_does_what_it_said(self, lake, upkeep, grown, tmp_path):
         def everything():
-            return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+            local = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+            return local, below(lake.site_files, "lake/silver/things")
 
         before = everything()
         plan = upkeep.plan(NAME, limits(keep=2))
@@ -106,7 +110,7 @@ class UpkeepContract:
         assert (len(plan.expire), len(plan.rewrites[0]), plan.replaced) == (4, 6, ())
         done = upkeep.run(NAME, limits(keep=2))
         assert done.plan == plan
-        assert not any((tmp_path / each.path).exists() for each in plan.metadata)
+        assert not any(lake.site_files.holds(each.path) for each in plan.metadata)
         assert {each.snapshot_id for each in lake.table(NAME).snapshots()}.isdisjoint(plan.expire)
 
     def test_a_second_run_finds_nothing_to_do(self, upkeep, grown, lake):
@@ -145,13 +149,13 @@ class UpkeepContract:
         ids=["old and needed by nobody", "too young", "no retention", "needed by a kept snapshot"],
     )
     def test_a_replaced_file_goes_when_it_is_old_and_no_kept_snapshot_has_it(
-        self, lake, upkeep, lineage, grown, clock, tmp_path, keep, retain, after, gone
+        self, lake, upkeep, lineage, grown, clock, keep, retain, after, gone
     ):
         compaction = upkeep.run(NAME, limits()).compaction
         clock.at += after
         done = upkeep.run(NAME, limits(keep=keep, retain=retain))
         paths = [path for each in grown for path in each.files]
-        assert [(tmp_path / path).exists() for path in paths] == [not gone] * 6
+        assert [lake.site_files.holds(path) for path in paths] == [not gone] * 6
         assert names(lake) == [f"a{number}" for number in range(6)]
         assert done.plan.waiting == (0 if gone else 6)
         if gone:
@@ -161,68 +165,43 @@ class UpkeepContract:
             assert {each.replaced_by for each in removal.removed} == {compaction}
             assert lineage.load(done.removal).inputs == (compaction,)
 
-    def test_what_a_reparse_took_out_stays(self, lake, upkeep, clock, grown, tmp_path):
+    def test_what_a_reparse_took_out_stays(self, lake, upkeep, clock, grown):
         """Its rows stand nowhere else."""
         lake.replace(NAME, rows(), expected=lake.head(NAME), remove="name = 'a0'", **EMPTY)
         clock.at += 365 * DAY
         done = upkeep.run(NAME, limits(keep=1, retain=AT_ONCE, orphans_after=dt.timedelta(hours=1)))
         assert (done.plan.replaced, done.plan.orphan_data) == ((), ())
-        assert all((tmp_path / path).is_file() for each in grown for path in each.files)
+        assert all(lake.site_files.holds(path) for each in grown for path in each.files)
 
-    def test_orphans_go_by_age_and_are_named_first(self, lake, upkeep, lineage, clock, grown, tmp_path):
-        folder = tmp_path / "lake/silver/things"
-        head = lake.head(NAME).snapshot_id
-        at = {
-            "data/00000000000000000007-00112233.parquet": (2 * DAY, True),
-            "data/.tmp-00000000000000000007-4455.parquet": (2 * DAY, True),
-            "data/00000000000000000007-66778899.parquet": (0.5 * DAY, False),
-            f"data/{head:020d}-aabbccdd.parquet": (2 * DAY, False),  # a writer may be about to write it again
-            "data/notes.txt": (2 * DAY, False),
-            "metadata/left-m0.avro": (2 * DAY, True),
-            "metadata/young-m0.avro": (0.5 * DAY, False),
-        }
-        for name, (age, _) in at.items():
-            (folder / name).write_bytes(name.encode())
-            os.utime(folder / name, ((clock.now() - age).timestamp(),) * 2)
-        digests = {name: digest_file(folder / name) for name in at}
-        done = upkeep.run(NAME, limits())
-        assert {name: not (folder / name).exists() for name in at} == {name: gone for name, (_, gone) in at.items()}
-        removed = documents.removal_of(lineage.load(done.removal)).removed
-        assert {(each.file.path, each.file.digest, each.replaced_by) for each in removed} == {
-            (f"lake/silver/things/{name}", digests[name], "") for name, (_, gone) in at.items()
-            if gone and name.startswith("data")
-        }  # fmt: skip
-        assert names(lake) == [f"a{number}" for number in range(6)]
-
-    def test_an_altered_file_is_not_rewritten(self, lake, upkeep, grown, tmp_path):
-        path = tmp_path / grown[2].files[0]
-        path.chmod(0o644)
-        path.write_bytes((tmp_path / grown[3].files[0]).read_bytes())
+    def test_an_altered_file_is_not_rewritten(self, lake, upkeep, grown, hands):
+        (name,), (other,) = grown[2].files, grown[3].files
+        with lake.site_files.open(other) as file:
+            hands.change(name, file.read())
         head = lake.head(NAME)
-        with pytest.raises(ApplianceError, match=rf"expected sha256:\w+, got {digest_file(path)}") as caught:
+        with pytest.raises(
+            ApplianceError, match=rf"expected sha256:\w+, got {lake.site_files.digest(other)}"
+        ) as caught:
             upkeep.run(NAME, limits())
-        assert (caught.value.code.id, caught.value.where) == ("APL-STORAGE-020", str(path))
+        assert (caught.value.code.id, caught.value.where) == ("APL-STORAGE-020", name)
         assert lake.head(NAME) == head
 
-    def test_missing_metadata_is_named(self, lake, upkeep, grown):
+    def test_missing_metadata_is_named(self, lake, upkeep, grown, hands):
         table = lake.table(NAME)
-        missing = local_path(table.current_snapshot().manifests(table.io)[0].manifest_path)
-        missing.unlink()
-        with pytest.raises(ApplianceError, match=missing.name) as caught:
+        missing = lake.site_files.name_of(table.current_snapshot().manifests(table.io)[0].manifest_path)
+        hands.lose(missing)
+        with pytest.raises(ApplianceError, match=missing.rpartition("/")[2]) as caught:
             upkeep.run(NAME, limits())
         assert caught.value.code.id == "APL-STORAGE-020"
 
     @pytest.mark.parametrize("damage", ["altered", "missing"])
-    def test_nothing_is_removed_when_what_stands_in_is_damaged(self, lake, upkeep, grown, tmp_path, damage):
+    def test_nothing_is_removed_when_what_stands_in_is_damaged(self, lake, upkeep, grown, hands, damage):
         upkeep.run(NAME, limits())
         (file,) = lake.files(NAME)
-        path = tmp_path / file.path
-        path.chmod(0o644)
-        path.write_bytes(b"") if damage == "altered" else path.unlink()
+        hands.change(file.path, b"") if damage == "altered" else hands.lose(file.path)
         with pytest.raises(ApplianceError) as caught:
             upkeep.run(NAME, limits(keep=1, retain=AT_ONCE))
-        assert (caught.value.code.id, caught.value.where) == ("APL-STORAGE-020", str(path))
-        assert all((tmp_path / path).is_file() for each in grown for path in each.files)
+        assert (caught.value.code.id, caught.value.where) == ("APL-STORAGE-020", file.path)
+        assert all(lake.site_files.holds(path) for each in grown for path in each.files)
 
     def test_rows_that_differ_are_not_swapped_in(self, lake, upkeep, grown, monkeypatch):
         """As if memory or disk had changed a value between reading and writing."""
@@ -290,7 +269,7 @@ class UpkeepContract:
         assert lake.head(NAME).properties["appliance.x"] == "1"
 
     @pytest.mark.parametrize("keep", [1, 2, 4])
-    def test_expiry_by_writers_after_upkeep_leaves_no_metadata_behind(self, lake, upkeep, grown, tmp_path, keep):
+    def test_expiry_by_writers_after_upkeep_leaves_no_metadata_behind(self, lake, upkeep, grown, keep):
         for number in range(12):
             lake.append(NAME, rows(str(number)), expected=lake.head(NAME), **EMPTY)
         upkeep.run(NAME, limits(target_bytes=1))
@@ -300,8 +279,8 @@ class UpkeepContract:
         table = lake.table(NAME)
         used = {snapshot.manifest_list for snapshot in table.snapshots()}
         used |= {each.manifest_path for snapshot in table.snapshots() for each in snapshot.manifests(table.io)}
-        left = {path.name for path in (tmp_path / "lake/silver/things/metadata").glob("*.avro")}
-        assert left == {each.rsplit("/", 1)[1] for each in used}
+        left = {each.path for each in lake.site_files.stored("lake/silver/things/metadata")}
+        assert {each for each in left if each.endswith(".avro")} == set(map(lake.site_files.name_of, used))
 
     def test_columns_added_since_a_file_was_written_are_null_in_the_new_one(self, lake, upkeep, grown):
         lake.ensure(NAME, SCHEMA.append(pa.field("more", pa.int64())))
@@ -314,14 +293,14 @@ class UpkeepContract:
         assert upkeep.run(NAME, limits()).plan.idle
         assert upkeep.newest(NAME) == NOW
 
-    def test_figures_of_a_table(self, lake, upkeep, grown, tmp_path):
+    def test_figures_of_a_table(self, lake, upkeep, grown):
         state = upkeep.state(NAME, limits())
         assert (state.live_files, state.small_files, state.snapshots, state.orphans) == (6, 6, 6, 0)
         upkeep.run(NAME, limits())
         state = upkeep.state(NAME, limits())
         assert (state.live_files, state.small_files, state.snapshots) == (1, 1, 7)
         (file,) = lake.files(NAME)
-        assert state.live_bytes == (tmp_path / file.path).stat().st_size
+        assert state.live_bytes == lake.site_files.size(file.path)
 
     @pytest.mark.parametrize(("most", "raised"), [(6, 0), (5, 1)])
     def test_more_small_files_than_allowed_are_an_alert(self, upkeep, grown, tmp_path, most, raised):
@@ -335,7 +314,36 @@ class UpkeepContract:
         with pytest.raises(ApplianceError, match="another process") as caught:
             from appliance.base import atomic
 
-            with atomic.exclusive(tmp_path / "lake/upkeep/lock"):
+            with atomic.exclusive(tmp_path / "upkeep/lock"):
                 upkeep.run(NAME, limits())
         assert caught.value.code.id == "APL-BASE-006"
         assert len(lake.files(NAME)) == 6
+
+
+class UpkeepOfFoldersContract(UpkeepContract):
+    """And where a test can give a file another age."""
+
+    def test_orphans_go_by_age_and_are_named_first(self, lake, upkeep, lineage, clock, grown, tmp_path):
+        folder = tmp_path / "lake/silver/things"
+        head = lake.head(NAME).snapshot_id
+        at = {
+            "data/00000000000000000007-00112233.parquet": (2 * DAY, True),
+            "data/.tmp-00000000000000000007-4455.parquet": (2 * DAY, True),
+            "data/00000000000000000007-66778899.parquet": (0.5 * DAY, False),
+            f"data/{head:020d}-aabbccdd.parquet": (2 * DAY, False),  # a writer may be about to write it again
+            "data/notes.txt": (2 * DAY, False),
+            "metadata/left-m0.avro": (2 * DAY, True),
+            "metadata/young-m0.avro": (0.5 * DAY, False),
+        }
+        for name, (age, _) in at.items():
+            (folder / name).write_bytes(name.encode())
+            os.utime(folder / name, ((clock.now() - age).timestamp(),) * 2)
+        digests = {name: digest_file(folder / name) for name in at}
+        done = upkeep.run(NAME, limits())
+        assert {name: not (folder / name).exists() for name in at} == {name: gone for name, (_, gone) in at.items()}
+        removed = documents.removal_of(lineage.load(done.removal)).removed
+        assert {(each.file.path, each.file.digest, each.replaced_by) for each in removed} == {
+            (f"lake/silver/things/{name}", digests[name], "") for name, (_, gone) in at.items()
+            if gone and name.startswith("data")
+        }  # fmt: skip
+        assert names(lake) == [f"a{number}" for number in range(6)]

@@ -74,4 +74,22 @@ def ready(place: Place) -> None:
 
 
 def settle(place: Place) -> None:
-    pass
+    """The buckets of the site and a key for each role; a secret that was renewed becomes the key's."""
+    # Imported here: only `up` needs the client, and it is slow to load.
+    from appliance.storage.files import LAKE, OBJECTS
+    from appliance.storage.s3 import access, bucket
+    from appliance.storage.s3.connection import Server
+    from appliance.storage.s3.site import wanted
+
+    administrator = Server(
+        address=place.address(NAME),
+        access_key=ROOT_USER,
+        secret_file=place.secret_file(NAME),
+        authority=place.authority,
+    )
+    buckets = {each: wanted(place.storage, each) for each in (LAKE, OBJECTS)}
+    for each in buckets.values():
+        bucket.prepare(administrator, each)
+    for role in access.ROLES:
+        secret = place.secret(f"{NAME}-{role}")
+        access.allow(administrator, role, secret, {first: each.name for first, each in buckets.items()})

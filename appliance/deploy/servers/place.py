@@ -14,6 +14,7 @@ from pathlib import Path
 
 from appliance.base import atomic
 from appliance.base.errors import ApplianceError
+from appliance.config.model import StorageSection
 from appliance.config.site import Site
 from appliance.deploy import codes
 from appliance.deploy.servers import plan
@@ -44,12 +45,14 @@ class Place:
         site: the site's folder.
         logs: folder of the site's logs.
         binaries: where ``make servers`` put the servers.
+        storage: what the site's buckets must be.
     """
 
     site: Path
     logs: Path
     binaries: Path
     first_port: int
+    storage: StorageSection
 
     @property
     def folder(self) -> Path:
@@ -144,6 +147,7 @@ def place_of(site: Site) -> Place:
         logs=site.logs,
         binaries=Path(given) if given else beside_product,
         first_port=site.settings.servers.first_port,
+        storage=site.settings.storage,
     )
 
 

@@ -20,6 +20,8 @@ from typing import Any
 
 import urllib3
 from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import Provider
 from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError, SSLError
 
@@ -59,6 +61,13 @@ def connect(server: Server, *, write_once: bool = False) -> Minio:
     Raises:
         ApplianceError: APL-STORAGE-010 the authority's file cannot be used, APL-STORAGE-014.
     """
+    pool = pool_of(server, _WriteOnce if write_once else urllib3.PoolManager)
+    # With the region given, the client does not ask for it: many policies forbid that question.
+    return Minio(server.address, credentials=login_of(server), region=server.region, http_client=pool)
+
+
+def pool_of(server: Server, kind: type[urllib3.PoolManager] = urllib3.PoolManager) -> urllib3.PoolManager:
+    """Connections as the rules above want them. Raises ApplianceError APL-STORAGE-010."""
     try:
         context = ssl.create_default_context(cafile=str(server.authority))
     except OSError as error:
@@ -66,21 +75,31 @@ def connect(server: Server, *, write_once: bool = False) -> Minio:
         raise ApplianceError(
             codes.STORE_UNTRUSTED, f"the authority's file cannot be used: {reason}", where=str(server.authority)
         ) from error
-    kind = _WriteOnce if write_once else urllib3.PoolManager
-    pool = kind(
+    return kind(
         ssl_context=context,
         timeout=urllib3.Timeout(connect=CONNECT_S, read=ANSWER_S),
         retries=False,
         maxsize=10,
     )
-    # With the region given, the client does not ask for it: many policies forbid that question.
-    return Minio(
-        server.address,
-        access_key=server.access_key,
-        secret_key=read_secret(server.secret_file, code=codes.SECRET_UNREADABLE),
-        region=server.region,
-        http_client=pool,
-    )
+
+
+def login_of(server: Server) -> Provider:
+    """Who we are to the server. Raises ApplianceError APL-STORAGE-014."""
+    login = _Login(server)
+    login.retrieve()
+    return login
+
+
+class _Login(Provider):
+    """Reads the secret for each request, so that a renewed one counts at once."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def retrieve(self) -> Credentials:
+        """Raises ApplianceError APL-STORAGE-014."""
+        secret = read_secret(self._server.secret_file, code=codes.SECRET_UNREADABLE)
+        return Credentials(self._server.access_key, secret)
 
 
 class _WriteOnce(urllib3.PoolManager):

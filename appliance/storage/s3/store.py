@@ -23,6 +23,7 @@ from appliance.base.digest import digest_bytes, digest_file, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.storage import codes
 from appliance.storage.checked_file import CheckedFile
+from appliance.storage.files import OBJECTS
 from appliance.storage.s3.connection import Server, connect, errors_named
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class S3Store:
                 listed = self._client.list_objects(self._bucket, prefix=name)
                 return any(each.object_name == name for each in listed)
         return True
+
+    def site_name(self, digest: str) -> str:
+        return f"{OBJECTS}/{name_of(digest)}"
 
     def _write(self, digest: str, stream: BinaryIO, size: int) -> None:
         with errors_named(self._server, self._bucket):

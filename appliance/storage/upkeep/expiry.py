@@ -19,7 +19,6 @@ from pyiceberg.table.snapshots import Operation, Snapshot
 
 from appliance.base.errors import ApplianceError
 from appliance.storage import codes
-from appliance.storage.durable_io import local_path
 from appliance.storage.tables import MERGED, Lake
 
 KEEP = 20  # snapshots that stay after an expiry
@@ -58,7 +57,7 @@ def expire(lake: Lake, name: str, *, keep: int = KEEP) -> Upkeep:
         dropped -= _manifests(table, [*last, kept[-1]])
     idle = dropped | {each.manifest_list for each in going}
     for uri in sorted(idle):
-        local_path(uri).unlink(missing_ok=True)
+        lake.site_files.remove(lake.site_files.name_of(uri))
     return Upkeep(table=name, before=len(chain), after=len(kept), files_removed=len(idle))
 
 

@@ -6,34 +6,20 @@ to be committed by a writer who stood at the head (`plan` says which writers tha
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from appliance.base.clock import UTC
 from appliance.base.errors import ApplianceError
 from appliance.storage import codes
-from appliance.storage.durable_io import local_path
+from appliance.storage.files import StoredFile
 from appliance.storage.tables import Head, Lake, head_of
 from appliance.storage.upkeep.history import FileHistory, LineageReader, file_history
 
 DATA, METADATA = "data", "metadata"  # folders below a table's location
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredFile:
-    """A file in the table's folder; paths are from the site's folder."""
-
-    path: str
-    size: int
-    modified: dt.datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,25 +61,23 @@ class Inventory:
     history: FileHistory
 
 
-def take_inventory(lake: Lake, lineage: LineageReader, site_folder: Path, name: str) -> Inventory:
+def take_inventory(lake: Lake, lineage: LineageReader, name: str) -> Inventory:
     """Raises:
     ApplianceError: APL-STORAGE-002 no such table, 022 its files are not of this site; APL-LINEAGE-001, 002 a commit
         document is missing or altered.
     """
-    folder = local_path(lake.table(name).location())
-    if not folder.is_relative_to(site_folder):
+    files, location = lake.site_files, lake.table(name).location()
+    try:
+        folder = files.name_of(location)
+    except ValueError as error:
         raise ApplianceError(
-            codes.UPKEEP_INVALID, f"the files of {name} are in {folder}; a moved or copied site can only be read"
-        )
-    data = {each.path: each for each in _stored(folder / DATA, site_folder)}
-    metadata = {each.path: each for each in _stored(folder / METADATA, site_folder)}
+            codes.UPKEEP_INVALID, f"the files of {name} are in {location}; a moved or copied site can only be read"
+        ) from error
+    data = {each.path: each for each in files.stored(f"{folder}/{DATA}")}
+    metadata = {each.path: each for each in files.stored(f"{folder}/{METADATA}")}
     table = lake.table(name)
     head = head_of(table.current_snapshot())
-
-    def inside(uri: str) -> str:
-        return local_path(uri).relative_to(site_folder).as_posix()
-
-    manifests = _Manifests(table, inside)
+    manifests = _Manifests(table, files.name_of)
     chain = sorted(table.snapshots(), key=lambda each: each.sequence_number or 0)
     logged = [each.metadata_file for each in table.metadata.metadata_log]
     return Inventory(
@@ -103,7 +87,7 @@ def take_inventory(lake: Lake, lineage: LineageReader, site_folder: Path, name: 
         metadata=metadata,
         snapshots=tuple(manifests.files_of(each) for each in chain),
         live=manifests.live_of(chain[-1]) if chain else (),
-        pointers=frozenset(map(inside, [table.metadata_location, *logged])),
+        pointers=frozenset(map(files.name_of, [table.metadata_location, *logged])),
         history=file_history(lineage, name, head),
     )
 
@@ -141,15 +125,3 @@ class _Manifests:
                 for entry in manifest.fetch_manifest_entry(self._io, discard_deleted=True)
             )
         return self._opened[path]
-
-
-def _stored(folder: Path, site_folder: Path) -> Iterator[StoredFile]:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        with contextlib.suppress(FileNotFoundError):  # removed, or renamed by its writer, since the listing
-            found = path.lstat()
-            if stat.S_ISREG(found.st_mode):
-                yield StoredFile(
-                    path=path.relative_to(site_folder).as_posix(),
-                    size=found.st_size,
-                    modified=dt.datetime.fromtimestamp(found.st_mtime, UTC),
-                )

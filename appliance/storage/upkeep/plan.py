@@ -24,8 +24,9 @@ from appliance.base.duration import parse_duration
 from appliance.base.errors import ApplianceError
 from appliance.config.model import StorageSection
 from appliance.storage import codes
+from appliance.storage.files import StoredFile
 from appliance.storage.upkeep.documents import Removed
-from appliance.storage.upkeep.inventory import Inventory, LiveFile, StoredFile
+from appliance.storage.upkeep.inventory import Inventory, LiveFile
 
 FEWEST = 4  # small files that are worth a rewrite
 MOST_ROWS = 1 << 20  # of a new file: its rows are in memory as tables and as Parquet, some 0.4 GiB for readings

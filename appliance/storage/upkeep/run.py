@@ -32,12 +32,12 @@ import pyarrow.parquet as pq
 
 from appliance.base import atomic
 from appliance.base.clock import Clock, parse_rfc3339, rfc3339
-from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.governance.lineage import FileRecord
 from appliance.observability.alerts import Alert, Alerts
 from appliance.storage import codes
+from appliance.storage.files import StoredFile
 from appliance.storage.tables import CommitLost, Lake, LineageWriter
 from appliance.storage.upkeep.documents import (
     REMOVAL,
@@ -48,7 +48,7 @@ from appliance.storage.upkeep.documents import (
     removal_facts,
 )
 from appliance.storage.upkeep.history import FileHistory, LineageReader
-from appliance.storage.upkeep.inventory import Inventory, LiveFile, StoredFile, take_inventory
+from appliance.storage.upkeep.inventory import Inventory, LiveFile, take_inventory
 from appliance.storage.upkeep.plan import Limits, Plan, plan_upkeep, small_files
 from appliance.storage.upkeep.row_digest import rows_digest
 
@@ -84,13 +84,11 @@ class TableState:
 class TableUpkeep:
     """Upkeep of the tables of one site."""
 
-    def __init__(
-        self, *, lake: Lake, lineage: Documents, site_folder: Path, lake_folder: Path, alerts: Alerts, clock: Clock
-    ) -> None:
+    def __init__(self, *, lake: Lake, lineage: Documents, state_folder: Path, alerts: Alerts, clock: Clock) -> None:
         self._lake, self._lineage, self._clock = lake, lineage, clock
         self._alerts = alerts
-        self._site_folder = site_folder
-        self._folder = lake_folder / "upkeep"
+        self._files = lake.site_files
+        self._folder = state_folder
 
     def plan(self, name: str, limits: Limits) -> Plan:
         """What `run` would do now. Changes nothing.
@@ -153,7 +151,7 @@ class TableUpkeep:
         """A writer may expire a snapshot while we read it; what is missing ten times over is gone."""
         for races in range(RACES):
             try:
-                return take_inventory(self._lake, self._lineage, self._site_folder, name)
+                return take_inventory(self._lake, self._lineage, name)
             except FileNotFoundError as error:
                 if races == RACES - 1:
                     raise ApplianceError(codes.DATA_ALTERED, f"{name}: {error}", where=error.filename) from error
@@ -200,7 +198,7 @@ class TableUpkeep:
         orphans = [
             Removed(file=self._record(each), replaced_by="")
             for each in plan.orphan_data
-            if (self._site_folder / each.path).is_file()
+            if self._files.holds(each.path)
         ]
         removed = [*plan.replaced, *orphans]
         id = self._lineage.write(
@@ -211,27 +209,26 @@ class TableUpkeep:
             facts=removal_facts(removed, self._clock.now()),
         )
         for each in removed:
-            (self._site_folder / each.file.path).unlink(missing_ok=True)
+            self._files.remove(each.file.path)
         return id
 
     def _delete(self, files: Sequence[StoredFile]) -> None:
         for each in files:
-            (self._site_folder / each.path).unlink(missing_ok=True)
+            self._files.remove(each.path)
 
     def _record(self, file: StoredFile) -> FileRecord:
-        return FileRecord(path=file.path, digest=digest_file(self._site_folder / file.path), size=file.size)
+        return FileRecord(path=file.path, digest=self._files.digest(file.path), size=file.size)
 
     def _check(self, file: FileRecord) -> None:
         """Raises ApplianceError APL-STORAGE-020."""
-        path = self._site_folder / file.path
         try:
-            found = digest_file(path)
+            found = self._files.digest(file.path)
         except OSError as error:
             raise ApplianceError(
-                codes.DATA_ALTERED, f"expected {file.digest}, it cannot be read: {error.strerror}", where=str(path)
+                codes.DATA_ALTERED, f"expected {file.digest}, it cannot be read: {error.strerror}", where=file.path
             ) from error
         if found != file.digest:
-            raise ApplianceError(codes.DATA_ALTERED, f"expected {file.digest}, got {found}", where=str(path))
+            raise ApplianceError(codes.DATA_ALTERED, f"expected {file.digest}, got {found}", where=file.path)
 
     # rewrite
 
@@ -268,15 +265,13 @@ class TableUpkeep:
         for file in group:
             record = history.files.get(file.path)
             if record is None:
-                raise ApplianceError(
-                    codes.DATA_ALTERED, f"no commit of {name} names it", where=str(self._site_folder / file.path)
-                )
+                raise ApplianceError(codes.DATA_ALTERED, f"no commit of {name} names it", where=file.path)
             self._check(record)
             replaced.append(record)
         rows = self._lake.read_files(name, {file.path for file in group})
         content = rows_digest(rows)
         new = self._lake.write_file(name, rows.sort_by([(each, "ascending") for each in order]) if order else rows)
-        found = rows_digest(pq.read_table(self._site_folder / new.path).cast(rows.schema))
+        found = rows_digest(pq.read_table(new.path, filesystem=self._files.arrow).cast(rows.schema))
         if found != content:
             raise ApplianceError(codes.ROWS_DIFFER, f"expected {content}, got {found}", where=new.path)
         return Rewrite(file=new.path, rows=rows.num_rows, content=content, replaced=tuple(replaced)), new

@@ -22,6 +22,7 @@ from appliance.base.clock import FixedClock, SystemClock
 from appliance.base.digest import digest_file
 from appliance.governance.lineage import Lineage
 from appliance.observability.alerts import Alerts
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import LINEAGE, CommitLost, Lake
 from appliance.storage.upkeep.documents import removal_of
 from appliance.storage.upkeep.plan import LEAST_ORPHAN_AGE, Limits
@@ -51,9 +52,9 @@ class Site:
     def __init__(self, folder, clock=None):
         self.folder = folder
         self.lineage = Lineage(folder / "lineage", LinesLog(folder / "log"))
-        self.lake = Lake(folder / "lake", folder, self.lineage)
+        self.lake = Lake(folder / "lake", SiteFiles(folder), self.lineage)
         self.upkeep = TableUpkeep(
-            lake=self.lake, lineage=self.lineage, site_folder=folder, lake_folder=folder / "lake",
+            lake=self.lake, lineage=self.lineage, state_folder=folder / "upkeep",
             alerts=Alerts(folder / "alerts"),
             clock=clock or SystemClock(),
         )  # fmt: skip

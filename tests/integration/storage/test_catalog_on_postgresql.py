@@ -16,10 +16,11 @@ from appliance.deploy.servers import postgresql
 from appliance.deploy.servers.place import HOST
 from appliance.governance.lineage import Lineage
 from appliance.storage.catalog import Database
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
 from tests.contracts.evolution import EvolutionContract
 from tests.contracts.lake import EMPTY, NAME, SCHEMA, LakeContract, rows
-from tests.contracts.upkeep import UpkeepContract
+from tests.contracts.upkeep import UpkeepOfFoldersContract
 from tests.integration.storage.killing import gone, kill, running_pid
 from tests.integration.storage.listening import listening
 from tests.ports import free_port
@@ -59,7 +60,9 @@ def database(server):
 
 @pytest.fixture
 def open_on(tmp_path):
-    return lambda database: Lake(tmp_path / "lake", tmp_path, Lineage(tmp_path / "lineage", ListLog()), database)
+    return lambda database: Lake(
+        tmp_path / "lake", SiteFiles(tmp_path), Lineage(tmp_path / "lineage", ListLog()), database
+    )
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ class TestEvolutionOnPostgresql(EvolutionContract):
     pass
 
 
-class TestUpkeepOnPostgresql(UpkeepContract):
+class TestUpkeepOnPostgresql(UpkeepOfFoldersContract):
     pass
 
 

@@ -44,6 +44,6 @@ def test_duckdb_and_pyarrow_read_the_tables_and_the_raw_records(site):
     by_device = duckdb.sql("SELECT device_id, count(*) FROM read_parquet(?) GROUP BY 1 ORDER BY 1", params=[files])
     assert by_device.fetchall() == [(f"tx-{number}", 32) for number in range(6)]
     segments = {row["digest"] for row in site.rows("raw.records", ("digest",))}
-    paths = [str(site.folder / site.objects.relative_path_of(digest)) for digest in sorted(segments)]
+    paths = [str(site.folder / site.objects.site_name(digest)) for digest in sorted(segments)]
     records = duckdb.sql("SELECT count(*), count(DISTINCT key) FROM read_parquet(?)", params=[paths])
     assert records.fetchall() == [(24, 6)]

@@ -15,6 +15,7 @@ from appliance.features.view import load_views
 from appliance.features.watch import Watch
 from appliance.governance.lineage import Lineage
 from appliance.observability.drift import Limits, category_reference
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
 from appliance.training.dataset import pin_dataset
 from appliance.training.recipe import find_recipe, load_recipes
@@ -28,9 +29,9 @@ VIEWS = load_views(FOLDER / "features")
 def test_the_real_lake_gives_what_the_stand_in_gives(tmp_path):
     fleet = make_fleet(devices=25, days=24)
     lineage = Lineage(tmp_path / "lineage", EntryList())
-    real, stand_in = Lake(tmp_path / "lake", tmp_path, lineage), MemoryLake(tmp_path / "memory")
+    real, stand_in = Lake(tmp_path / "lake", SiteFiles(tmp_path), lineage), MemoryLake(tmp_path / "memory")
     cut = fleet.readings.num_rows // 2
-    store = FeatureStore(lake=real, online_folder=tmp_path / "online", views=VIEWS, site_folder=tmp_path)
+    store = FeatureStore(lake=real, online_folder=tmp_path / "online", views=VIEWS, files=SiteFiles(tmp_path))
     for name, parts in (
         ("labels.incidents", [fleet.incidents]),
         ("silver.readings", [fleet.readings.slice(0, cut), fleet.readings.slice(cut)]),
@@ -48,9 +49,9 @@ def test_the_real_lake_gives_what_the_stand_in_gives(tmp_path):
     spine = pa.table({"entity": names, "at": pa.array([at] * 25, INSTANT)})
     for historical in (
         store.get_historical(spine, ["thermal", "dissolved_gas"]),
-        FeatureStore(lake=stand_in, online_folder=tmp_path / "none", views=VIEWS, site_folder=tmp_path).get_historical(
-            spine, ["thermal", "dissolved_gas"]
-        ),
+        FeatureStore(
+            lake=stand_in, online_folder=tmp_path / "none", views=VIEWS, files=SiteFiles(tmp_path)
+        ).get_historical(spine, ["thermal", "dissolved_gas"]),
     ):
         assert np.array_equal(online.values, historical.values, equal_nan=True)
     recipe = find_recipe(load_recipes(FOLDER / "recipes"), "incident_risk")

@@ -16,6 +16,7 @@ from appliance.base.clock import FixedClock
 from appliance.base.digest import digest_file
 from appliance.governance.lineage import Lineage
 from appliance.observability.alerts import Alerts
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import LINEAGE, Lake
 from appliance.storage.upkeep import expire
 from appliance.storage.upkeep.documents import removal_of, rewrites_of
@@ -38,13 +39,12 @@ class Table(RuleBasedStateMachine):
         self.folder = Path(self.temporary.name)
         self.log = ListLog()
         self.lineage = Lineage(self.folder / "lineage", self.log)
-        self.lake = Lake(self.folder / "lake", self.folder, self.lineage)
+        self.lake = Lake(self.folder / "lake", SiteFiles(self.folder), self.lineage)
         self.clock = FixedClock(START)
         self.upkeep = TableUpkeep(
             lake=self.lake,
             lineage=self.lineage,
-            site_folder=self.folder,
-            lake_folder=self.folder / "lake",
+            state_folder=self.folder / "upkeep",
             alerts=Alerts(self.folder / "alerts"),
             clock=self.clock,
         )

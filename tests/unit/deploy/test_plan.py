@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.base.errors import ApplianceError
+from appliance.config.model import StorageSection
 from appliance.deploy.servers import lifecycle, nginx, plan, supervisor
 from appliance.deploy.servers.place import Place, Program
 from appliance.deploy.servers.postgresql import first_closed
@@ -18,7 +19,13 @@ from appliance.deploy.servers.postgresql import first_closed
 
 @pytest.fixture
 def place(tmp_path):
-    return Place(site=tmp_path / "site 100%", logs=tmp_path / "logs", binaries=tmp_path / "built", first_port=9000)
+    return Place(
+        site=tmp_path / "site 100%",
+        logs=tmp_path / "logs",
+        binaries=tmp_path / "built",
+        first_port=9000,
+        storage=StorageSection(),
+    )
 
 
 def test_every_declared_server_has_a_module_and_the_other_way_round():

@@ -13,6 +13,7 @@ from appliance.base.errors import ApplianceError
 from appliance.demo import declarations
 from appliance.features.store import HISTORY_US, FeatureStore
 from appliance.features.view import load_views
+from appliance.storage.files import SiteFiles
 from tests.synthetic import HOUR_US, INSTANT, MemoryLake, make_fleet
 
 VIEWS = load_views(Path(declarations.__path__[0]) / "features")
@@ -30,7 +31,7 @@ def store(tmp_path, fleet):
     cut = fleet.readings.num_rows * 2 // 3
     lake.append("silver.readings", fleet.readings.slice(0, cut))
     lake.append("silver.readings", fleet.readings.slice(cut))
-    return FeatureStore(lake=lake, online_folder=tmp_path / "online", views=VIEWS, site_folder=tmp_path)
+    return FeatureStore(lake=lake, online_folder=tmp_path / "online", views=VIEWS, files=SiteFiles(tmp_path))
 
 
 def same(left, right) -> bool:
@@ -58,14 +59,14 @@ def test_history_and_online_agree_on_ten_thousand_pairs(store, fleet):
 
 def test_materialize_by_new_files_gives_what_a_full_build_gives(tmp_path, fleet):
     lake = MemoryLake(tmp_path)
-    store = FeatureStore(lake=lake, online_folder=tmp_path / "online", views=VIEWS, site_folder=tmp_path)
+    store = FeatureStore(lake=lake, online_folder=tmp_path / "online", views=VIEWS, files=SiteFiles(tmp_path))
     step = fleet.readings.num_rows // 4
     for part in range(4):
         rows = fleet.readings.slice(part * step, step if part < 3 else None)
         lake.append("silver.readings", rows)
         done = store.materialize()
         assert (done.anew, done.files) == (part == 0, 1)
-    fresh = FeatureStore(lake=lake, online_folder=tmp_path / "fresh", views=VIEWS, site_folder=tmp_path)
+    fresh = FeatureStore(lake=lake, online_folder=tmp_path / "fresh", views=VIEWS, files=SiteFiles(tmp_path))
     through = fresh.materialize().through_us
     assert through == done.through_us
     names = [f"T{n:03d}" for n in range(25)]
@@ -101,15 +102,15 @@ def test_online_before_the_first_materialize_is_refused(store):
     assert caught.value.code.id == "APL-FEATURES-009"
 
 
-def test_a_reading_that_arrives_after_t_never_counts(store, fleet):
+def test_a_reading_that_arrives_after_t_never_counts(store, fleet, tmp_path):
     at = fleet.end_us - 5 * 24 * HOUR_US
     spine = pa.table({"entity": [f"T{n:03d}" for n in range(25)], "at": pa.array([at] * 25).cast(INSTANT)})
     before = store.get_historical(spine, NAMES)
     known = fleet.readings["arrived_at"].cast(pa.int64()).to_numpy()
-    lake = MemoryLake(store._site_folder / "cut")
+    lake = MemoryLake(tmp_path / "cut")
     lake.append("silver.readings", fleet.readings.filter(pa.array(known <= at)))
     cut = FeatureStore(
-        lake=lake, online_folder=lake.folder / "online", views=VIEWS, site_folder=lake.folder
+        lake=lake, online_folder=lake.folder / "online", views=VIEWS, files=SiteFiles(lake.folder)
     ).get_historical(spine, NAMES)
     assert same(before, cut)
     leaky = store.get_historical(spine, NAMES, event_time_only=True)

@@ -15,6 +15,7 @@ from appliance.features.store import FeatureStore
 from appliance.features.view import load_views
 from appliance.features.watch import Watch
 from appliance.observability.drift import Limits, category_reference, numeric_reference
+from appliance.storage.files import SiteFiles
 from tests.synthetic import HOUR_US, INSTANT, START_US, MemoryLake, make_fleet
 
 VIEWS = [view for view in load_views(Path(declarations.__path__[0]) / "features") if view.name == "thermal"]
@@ -27,7 +28,7 @@ def package(tmp_path_factory):
     fleet = make_fleet(devices=40, days=40, seed=1)
     lake = MemoryLake(folder)
     lake.append("silver.readings", fleet.readings)
-    store = FeatureStore(lake=lake, online_folder=folder / "online", views=VIEWS, site_folder=folder)
+    store = FeatureStore(lake=lake, online_folder=folder / "online", views=VIEWS, files=SiteFiles(folder))
     steps = np.arange(START_US + 48 * HOUR_US, fleet.end_us, 8 * HOUR_US)
     names = sorted(set(fleet.readings["device_id"].to_pylist()))
     spine = pa.table({"entity": np.repeat(names, len(steps)), "at": pa.array(np.tile(steps, len(names))).cast(INSTANT)})

@@ -14,6 +14,7 @@ from appliance.ingestion.positions import Batch
 from appliance.ingestion.raw_object import chunk_of_segment
 from appliance.ingestion.segment import pack
 from appliance.orchestration.rederive import compare_with_raw
+from appliance.storage.files import SiteFiles
 from tests.small_site import SmallSite, readings, record
 from tests.unit.ingestion.test_segment import framed, segment
 
@@ -136,7 +137,7 @@ def test_a_worker_that_lost_its_partition_cannot_commit(site):
     assert site.content() == before
 
 
-def test_every_row_of_every_source_stands_in_its_raw_object(site, tmp_path):
+def test_every_row_of_every_source_stands_in_its_raw_object(site):
     """Partitions have the same offsets; a row is looked for in its own source's object."""
     partitions = [Partition(site, number) for number in range(3)]
     for number, each in enumerate(partitions):
@@ -146,15 +147,17 @@ def test_every_row_of_every_source_stands_in_its_raw_object(site, tmp_path):
                 record(f"tx-{number}", 2, readings(2, first=2, value=number + 1.0)),
             )
         )
-    raw = {(row["source"], row["position"]): site.objects.path_of(row["digest"]) for row in site.rows("raw.records")}
-    files = [tmp_path / each.path for each in site.lake.files("silver.readings")]
+    raw = {(row["source"], row["position"]): site.objects.site_name(row["digest"]) for row in site.rows("raw.records")}
+    files = [each.path for each in site.lake.files("silver.readings")]
     assert len(files) == 3
-    merged = tmp_path / "merged.parquet"
-    pq.write_table(pa.concat_tables([pq.read_table(file) for file in files]), merged)
+    merged = "merged.parquet"
+    there = SiteFiles(site.folder)
+    tables = [pq.read_table(file, filesystem=there.arrow) for file in files]
+    pq.write_table(pa.concat_tables(tables), site.folder / merged)
     for file in (*files, merged):
-        assert compare_with_raw(file, raw, Limits()) == ""
+        assert compare_with_raw(there, file, raw, Limits()) == ""
     wrong = {key: raw["kafka:readings:0", key[1]] for key in raw}
-    assert "kafka:readings:1 position 0: device_id differs" in compare_with_raw(merged, wrong, Limits())
+    assert "kafka:readings:1 position 0: device_id differs" in compare_with_raw(there, merged, wrong, Limits())
 
 
 @pytest.mark.parametrize("table", ["raw.records", "quarantine.readings", "silver.readings"])

@@ -22,6 +22,7 @@ from appliance.orchestration.findings import Findings
 from appliance.orchestration.prediction_links import _readings
 from appliance.orchestration.removed_files import RemovedFile, standing, stands_in
 from appliance.orchestration.verification import Verifier
+from appliance.storage.files import SiteFiles
 from appliance.storage.upkeep.documents import Removal, Removed, Rewrite, removal_facts
 from appliance.wiring.parts import Parts
 from tests.integration.trust import opinions
@@ -156,7 +157,9 @@ def test_readings_of_a_prediction_by_what_its_online_store_held(site, commits, o
     ids = {"first": commits[READINGS][0].lineage_id, "last before the rewrite": commits[READINGS][-1].lineage_id}
     id = ids.get(of, newest_id)
     parts = parts_of(site)
-    chain = Chain(site_folder=site, lineage=parts.lineage, log_entries=parts.anchor.entries(), findings=Findings(site))
+    chain = Chain(
+        files=SiteFiles(site), lineage=parts.lineage, log_entries=parts.anchor.entries(), findings=Findings(site)
+    )
     chain.add(newest_id)
     files = {"rewrite": standing_file(site), "newest": document["files"][0]["path"]}
     found = _readings(SimpleNamespace(chain=chain), id)

@@ -18,7 +18,7 @@ def test_put_is_the_same_from_bytes_and_from_a_file(store, tmp_path):
     (tmp_path / "file").write_bytes(b"content")
     digest = store.put(b"content")
     assert digest == store.put_file(tmp_path / "file") == digest_bytes(b"content")
-    assert store.relative_path_of(digest) == f"objects/{digest[7:9]}/{digest[9:]}"
+    assert store.site_name(digest) == f"objects/{digest[7:9]}/{digest[9:]}"
     assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == [store.path_of(digest)]
     assert store.holds(digest)
     with store.open(digest) as file:

@@ -11,6 +11,7 @@ import pytest
 from appliance.base.clock import from_us
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Lineage
+from appliance.storage.files import SiteFiles
 from appliance.storage.newest import newest
 from appliance.storage.summaries import history, summarize
 from appliance.storage.tables import Lake
@@ -22,7 +23,7 @@ SCHEMA = pa.schema([("id", pa.string()), ("arm", pa.string()), ("at", pa.timesta
 
 @pytest.fixture
 def lake(tmp_path):
-    made = Lake(tmp_path / "lake", tmp_path, Lineage(tmp_path / "lineage", ListLog()))
+    made = Lake(tmp_path / "lake", SiteFiles(tmp_path), Lineage(tmp_path / "lineage", ListLog()))
     made.ensure(NAME, SCHEMA)
     return made
 

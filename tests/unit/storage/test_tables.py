@@ -4,6 +4,7 @@ import pytest
 
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Lineage
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
 from tests.contracts.lake import NAME, LakeContract
 from tests.small_site import ListLog
@@ -11,7 +12,7 @@ from tests.small_site import ListLog
 
 @pytest.fixture
 def open_lake(tmp_path):
-    return lambda: Lake(tmp_path / "lake", tmp_path, Lineage(tmp_path / "lineage", ListLog()))
+    return lambda: Lake(tmp_path / "lake", SiteFiles(tmp_path), Lineage(tmp_path / "lineage", ListLog()))
 
 
 class TestOnSqlite(LakeContract):

@@ -9,20 +9,21 @@ import pytest
 
 from appliance.base.errors import ApplianceError
 from appliance.governance.lineage import Lineage
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
 from appliance.storage.upkeep.inventory import LiveFile
 from appliance.storage.upkeep.plan import MOST_ROWS, Limits, _groups, small_files
 from appliance.storage.upkeep.row_digest import rows_digest
-from tests.contracts.upkeep import UpkeepContract
+from tests.contracts.upkeep import UpkeepOfFoldersContract
 from tests.small_site import ListLog
 
 
 @pytest.fixture
 def open_lake(tmp_path):
-    return lambda: Lake(tmp_path / "lake", tmp_path, Lineage(tmp_path / "lineage", ListLog()))
+    return lambda: Lake(tmp_path / "lake", SiteFiles(tmp_path), Lineage(tmp_path / "lineage", ListLog()))
 
 
-class TestOnSqlite(UpkeepContract):
+class TestOnSqlite(UpkeepOfFoldersContract):
     pass
 
 

@@ -18,6 +18,7 @@ from appliance.governance.lineage import Lineage
 from appliance.ingestion.gates.contract import Check, Contract, Over
 from appliance.ingestion.gates.gate import Gates, Report
 from appliance.ingestion.gates.verdict import Result
+from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
 from tests.small_site import ListLog
 
@@ -44,7 +45,7 @@ ROWS = [
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    made = Lake(tmp_path / "lake", tmp_path, Lineage(tmp_path / "lineage", ListLog()))
+    made = Lake(tmp_path / "lake", SiteFiles(tmp_path), Lineage(tmp_path / "lineage", ListLog()))
     made.ensure(NAME, SCHEMA)
     append(made, NAME, pa.Table.from_pylist(ROWS, SCHEMA))
     other = pa.table({"name": ["tx-1", "tx-9"]})
