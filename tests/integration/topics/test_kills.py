@@ -1,6 +1,8 @@
-"""`appliance ingest topic` and the broker killed at random moments under load: what was acknowledged is there, once."""
+"""`appliance ingest topic` and its servers killed at random moments under load: what was acknowledged is there, once.
 
-import os
+The servers are broker, object store and the catalog's database; the tables are on the latter two.
+"""
+
 import random
 import signal
 import subprocess
@@ -10,16 +12,20 @@ import time
 import pytest
 
 from appliance.base.errors import ApplianceError
+from appliance.config.model import StorageSection
+from appliance.deploy.servers import postgresql
 from appliance.ingestion import reading
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from tests.integration.product import ENVIRONMENT, Product, command
+from tests.integration.servers.running import Servers
+from tests.integration.storage.killing import gone, kill, running_pid
 from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
 from tests.integration.topics.test_worker import fleet, until
 from tests.small_site import MEASURES, batches
 
 pytestmark = pytest.mark.integration
 
-SINK_KILLS, BROKER_KILLS = 10, 3
+SINK_KILLS, SERVER_KILLS = 10, {"kafka": 3, "minio": 2, "postgresql": 2}
 
 
 class Load:
@@ -54,8 +60,34 @@ class Load:
                 self._stop.wait(0.5)
 
 
+@pytest.fixture(scope="module")
+def servers():
+    made = Servers()
+    try:
+        made.up(*SERVER_KILLS)
+        yield made
+    finally:
+        made.remove()
+
+
 @pytest.fixture
-def appliance(tmp_path, servers, admin):
+def storage(servers):
+    """Settings of a site that has nothing yet."""
+    place = servers.place
+    with postgresql.connect(place, database="lake") as connection:
+        connection.execute("DROP OWNED BY lake")
+    return StorageSection(
+        store=place.address("minio"),
+        store_secret_file=str(place.secret_file("minio-site")),
+        store_ca_file=str(place.authority),
+        catalog=f"postgresql://lake@{place.address('postgresql')}/lake",
+        catalog_password_file=str(place.secret_file("postgresql-lake")),
+        catalog_ca_file=str(place.authority),
+    )
+
+
+@pytest.fixture
+def appliance(tmp_path, servers, admin, storage):
     """A site of the product that takes a topic of its own, and a small site beside it that looks into its tables."""
     topic = make_topic(admin)
     product = Product(tmp_path / "site")
@@ -69,13 +101,15 @@ def appliance(tmp_path, servers, admin):
         "kafka.ca_file": str(connection.ca_file),
         "kafka.commit_after": "1s",
     }
+    for key in ("store", "store_secret_file", "store_ca_file", "catalog", "catalog_password_file", "catalog_ca_file"):
+        settings[f"storage.{key}"] = getattr(storage, key)
     words = (word for key, value in settings.items() for word in ("--set", f"{key}={value}"))
     product.do("site", "init", *words)
     (product.folder / "declarations" / "measures.toml").write_text(MEASURES)
     schema = tmp_path / "reading.avsc"
     schema.write_text(reading.SCHEMA_JSON)
     product.do("schema", "register", subject_of(topic), schema, role="data-engineer")
-    site = TopicSite(product.folder, connection, topic)
+    site = TopicSite(product.folder, connection, topic, storage=storage)
     return product, site
 
 
@@ -86,16 +120,11 @@ def sink(product):
     )  # fmt: skip
 
 
-def back(status, pid):
-    """Started again by its supervisor, and ready."""
-    return status["state"] == "running" and status["pid"] != pid
-
-
 def records_of(site):
     return site.rows("raw.records", ("source", "position")) if "raw.records" in site.lake.tables() else []
 
 
-def test_kills_of_sink_and_broker_lose_and_double_nothing(appliance, servers, seed):
+def test_kills_of_sink_and_servers_lose_and_double_nothing(appliance, servers, seed):
     product, site = appliance
     rng = random.Random(seed)
     with Load(site) as load:
@@ -108,11 +137,12 @@ def test_kills_of_sink_and_broker_lose_and_double_nothing(appliance, servers, se
         running, taken_before = sink(product), len(records_of(site))
         # One that never reached its broker would end at once.
         until(lambda: len(records_of(site)) > taken_before, seconds=120)
-        for _ in range(BROKER_KILLS):
+        victims = [name for name, count in SERVER_KILLS.items() for _ in range(count)]
+        for name in rng.sample(victims, len(victims)):
             time.sleep(rng.uniform(1.0, 5.0))
-            pid = servers.status()["kafka"]["pid"]
-            os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: back(servers.status()["kafka"], pid), seconds=120)
+            pid = running_pid(servers, name)
+            kill(pid)
+            gone(pid, servers, name)
         before = load.acknowledged
         until(lambda: load.acknowledged > before + 50)
     end = time.monotonic() + 240

@@ -1,0 +1,187 @@
+"""A site on MinIO and PostgreSQL: the whole path, kills of both servers, and who may do what."""
+
+import io
+import json
+import random
+import subprocess
+import time
+
+import pytest
+from minio.error import S3Error
+
+from appliance.deploy.servers import postgresql
+from appliance.storage.s3.connection import connect
+from tests.integration.conftest import DEMO_SEED, SMALL
+from tests.integration.product import ENVIRONMENT, Product, command, make_demo
+from tests.integration.storage.killing import gone, kill, running_pid
+from tests.small_site import MEASURES, avro, readings, record
+
+pytestmark = pytest.mark.integration
+
+FILES = 40
+START_S = 5.0  # of the command itself, on a machine that does other things
+
+
+@pytest.fixture
+def settings(minio, site):
+    """Of a site that has nothing yet."""
+    site.up("postgresql")
+    with postgresql.connect(site.place, database="lake") as connection:
+        connection.execute("DROP OWNED BY lake")
+    return {
+        "storage.store": minio.address,
+        "storage.store_secret_file": site.place.secret_file("minio-site"),
+        "storage.store_ca_file": site.place.authority,
+        "storage.catalog": f"postgresql://lake@{site.place.address('postgresql')}/lake",
+        "storage.catalog_password_file": site.place.secret_file("postgresql-lake"),
+        "storage.catalog_ca_file": site.place.authority,
+    }
+
+
+def test_the_whole_path_runs_and_is_verified_on_what_the_bucket_holds(minio, site, settings, tmp_path):
+    given = [*SMALL, *(f"{key}={value}" for key, value in settings.items())]
+    product, printed = make_demo(tmp_path / "site", seed=DEMO_SEED, settings=given)
+    try:
+        assert (printed["verified"], printed["ledger_imbalance"]) == (True, 0)
+        assert printed["faults_found"] == printed["faults_planted"]
+        held = [path for name in ("lake", "objects") for path in (product.folder / name).rglob("*") if path.is_file()]
+        assert held == [], "bytes of data in the site's folder"
+        product.do("reproduce", "incident_risk/1", "--from-lake", role="auditor")
+        told = product.do("verify", printed["prediction_id"], role="auditor")
+        raw = next(link["path"] for link in told["links"] if link["path"].startswith("objects/") and link["ok"])
+        with Damaged(minio, raw):
+            broken = product.run("verify", printed["prediction_id"], role="auditor")
+            assert broken.code == 3
+            assert {link["path"] for link in broken.printed["links"] if not link["ok"]} == {raw}
+        site.down("minio")
+        try:
+            away = product.run("verify", printed["prediction_id"], role="auditor")
+            assert (away.code, away.error["code"]) == (1, "APL-STORAGE-011")
+        finally:
+            site.up("minio")
+    finally:
+        product.stop()
+
+
+class Damaged:
+    """Another version of an object, put by the server's administrator; taken away at the end, which is not locked."""
+
+    def __init__(self, minio, name):
+        self._client, self._key = minio.client(), name.removeprefix("objects/")
+
+    def __enter__(self):
+        answer = self._client.get_object("site-objects", self._key)
+        data = bytearray(answer.read())
+        answer.release_conn()
+        data[len(data) // 2] ^= 1
+        self._client.put_object("site-objects", self._key, io.BytesIO(bytes(data)), len(data))
+
+    def __exit__(self, *_):
+        self._client.remove_object("site-objects", self._key)  # a mark: the versions below it are locked
+
+
+@pytest.fixture
+def product(settings, tmp_path):
+    made = Product(tmp_path / "site")
+    given = {**settings, "ingest.commit_rows": 20}
+    made.do("site", "init", *(word for key, value in given.items() for word in ("--set", f"{key}={value}")))
+    (made.folder / "declarations" / "measures.toml").write_text(MEASURES)
+    incoming = made.folder / "spool" / "readings" / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    for number in range(FILES):
+        (incoming / f"{number}.avro").write_bytes(avro(record("tx-1", number, readings(10, first=number * 10))))
+    return made
+
+
+def test_readings_are_once_in_the_lake_though_both_servers_are_killed(product, site, seed):
+    rng = random.Random(seed)
+    codes = set()
+    for name in ("minio", "postgresql", "minio", "postgresql"):
+        running = subprocess.Popen(
+            command("ingest", "run", "--site", product.folder, "--as", "data-engineer", "--json"),
+            cwd=product.folder.parent, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        time.sleep(rng.uniform(1.0, 4.0))
+        pid = running_pid(site, name)
+        kill(pid)
+        out, said = running.communicate(timeout=120)
+        if running.returncode:
+            codes.add(json.loads(out.decode().splitlines()[-1])["error"]["code"])
+            assert b"Traceback" not in said, said.decode()[-3000:]
+        gone(pid, site, name)
+    assert codes <= {"APL-STORAGE-003", "APL-STORAGE-011", "APL-STORAGE-012"}, f"seed {seed}"
+    product.do("ingest", "run", role="data-engineer")
+    found = product.do("ingest", "ledger")
+    assert (found["came_in"], found["accepted"], found["imbalance"]) == (FILES * 10, FILES * 10, 0), f"seed {seed}"
+    tables = {each["table"]: each["rows"] for each in product.do("table", "list")["tables"]}
+    assert tables["silver.readings"] == FILES * 10
+    assert not (product.folder / "lake" / "catalog.db").exists()
+    assert "appliance_ledger_imbalance_readings 0.0" in product.do("site", "metrics")["metrics"]
+
+
+def test_a_database_that_is_away_is_told_with_its_code(product, site):
+    site.down("postgresql")
+    try:
+        began = time.monotonic()
+        refused = product.run("table", "list")
+        assert (refused.code, refused.error["code"]) == (1, "APL-STORAGE-003")
+        assert time.monotonic() - began < 5 + START_S
+    finally:
+        site.up("postgresql")
+
+
+WRONG = {
+    "another secret": ({"storage.store_secret_file": "wrong"}, "APL-STORAGE-008"),
+    "another authority": ({"storage.store_ca_file": "wrong"}, "APL-STORAGE-010"),
+    "no such bucket": ({"storage.store_buckets": "nobody"}, ("APL-STORAGE-008", "APL-STORAGE-009")),
+    "nobody listens": ({"storage.store": "127.0.0.1:1"}, "APL-STORAGE-011"),
+    "the auditor's key": ({"storage.store_access_key": "auditor"}, "APL-STORAGE-008"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_store_that_does_not_let_us_write_is_told_within_seconds(product, site, tmp_path, case):
+    changes, code = WRONG[case]
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong-wrong-wrong")
+    wrong.chmod(0o600)
+    given = {key.replace(".", "__"): str(wrong) if value == "wrong" else value for key, value in changes.items()}
+    if case == "the auditor's key":
+        given["storage__store_secret_file"] = str(site.place.secret_file("minio-auditor"))
+    product.set(**given)
+    began = time.monotonic()
+    ended = product.run("ingest", "run", role="data-engineer")
+    assert time.monotonic() - began < 5 + START_S
+    assert ended.code != 0
+    assert ended.error["code"] in code, ended.error
+    assert ended.error["hint"]
+    assert len(list((product.folder / "spool").rglob("*.avro"))) == FILES, "what came in is still there"
+
+
+def client_of(minio, site, role):
+    secret = site.place.secret_file(f"minio-{role}")
+    return connect(minio.server(access_key=role, secret_file=secret))
+
+
+REFUSED = {
+    "the auditor writes": ("auditor", lambda client, bucket: client.put_object(bucket, "new", io.BytesIO(b"x"), 1)),
+    "the auditor removes": ("auditor", lambda client, bucket: client.remove_object(bucket, "there")),
+    "the auditor makes a bucket": ("auditor", lambda client, _: client.make_bucket("another")),
+    "the site makes a bucket": ("site", lambda client, _: client.make_bucket("another")),
+    "the site unlocks": ("site", lambda client, _: client.delete_object_lock_config("site-objects")),
+    "the site removes raw bytes": ("site", lambda client, _: client.remove_object("site-objects", "there")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("bucket", ["site-lake", "site-objects"])
+def test_who_may_not(minio, site, case, bucket):
+    role, call = REFUSED[case]
+    root = minio.client()
+    root.put_object(bucket, "there", io.BytesIO(b"x"), 1)
+    with pytest.raises(S3Error) as caught:
+        call(client_of(minio, site, role), bucket)
+    assert (caught.value.code, caught.value.response.status) == ("AccessDenied", 403)
+    assert root.stat_object(bucket, "there").size == 1
+    answer = client_of(minio, site, "auditor").get_object(bucket, "there")
+    assert answer.read() == b"x"
