@@ -7,13 +7,19 @@ import ssl
 import time
 import urllib.request
 
+import pyarrow as pa
 import pytest
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from appliance.base.errors import ApplianceError
 from appliance.ingestion.schemas.compatibility import normal
 from appliance.ingestion.schemas.confluent import ConfluentRegistry
+from appliance.ingestion.schemas.frame import read_frames, write_frame
+from appliance.ingestion.schemas.values import decode_values
 from tests.contracts.registry import *  # noqa: F403 - the suite runs here
-from tests.contracts.registry import FIRST, INCOMPATIBLE
+from tests.contracts.registry import COMPATIBLE, FIRST, INCOMPATIBLE, KINDS
 from tests.schemas import avro, record
 from tests.sources import certificate
 
@@ -122,11 +128,39 @@ def test_a_refusal_names_its_cause_in_time(connection, stranger, wrong_password,
         assert caught.value.hint
 
 
-def test_the_stock_client_of_the_wire_reads_what_we_registered(registry, connection, subject):
-    """Its JSON is plain Confluent: asked by the standard library, without our code."""
-    id = registry.register(subject, "JSON", FIRST["JSON"])
-    found = ask(connection, "GET", f"/schemas/ids/{id}")
-    assert (found["schemaType"], json.loads(found["schema"])) == ("JSON", json.loads(FIRST["JSON"]))
+@pytest.fixture
+def stock(connection):
+    """The client that producers in Python use, confluent-kafka's."""
+    login = f"{connection.user}:{connection.password_file.read_text()}"
+    settings = {"url": connection.url, "ssl.ca.location": str(connection.authority), "basic.auth.user.info": login}
+    with SchemaRegistryClient(settings) as client:
+        yield client
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stock_client_and_we_see_the_same_schemas(registry, stock, subject, kind):
+    ours = registry.register(subject, kind, FIRST[kind])
+    found = stock.get_schema(ours)
+    assert (found.schema_type, normal(kind, found.schema_str)) == (kind, normal(kind, FIRST[kind]))
+    theirs = stock.register_schema(subject, Schema(COMPATIBLE[kind], kind))
+    assert theirs != ours
+    assert normal(kind, registry.by_id(theirs).text) == normal(kind, COMPATIBLE[kind])
+    assert [each.schema.id for each in registry.versions(subject)] == [ours, theirs]
+
+
+def test_what_the_stock_serializer_writes_is_read_and_the_other_way_round(registry, stock, subject):
+    topic = subject.removesuffix("-value")
+    registry.register(subject, "AVRO", FIRST["AVRO"])
+    id = registry.register(subject, "AVRO", COMPATIBLE["AVRO"])
+    about = SerializationContext(topic, MessageField.VALUE)
+    serializer = AvroSerializer(stock, conf={"auto.register.schemas": False, "use.latest.version": True})
+    row = {"at": 2**40, "more": "\u00e4"}
+    framed = serializer(row, about)
+    frames = read_frames(pa.array([framed]))
+    assert (frames.ids.tolist(), frames.faults) == ([id], ())
+    schema = registry.by_id(id)
+    assert decode_values(frames.payloads([0]), writer=schema, reader=schema).rows.to_pylist() == [row]
+    assert AvroDeserializer(stock)(write_frame(id, bytes(frames.payloads([0])[0])), about) == row
 
 
 def test_the_commands_work_on_it(site, connection, tmp_path):
