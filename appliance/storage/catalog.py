@@ -102,7 +102,7 @@ def _hint(said: str, database: Database) -> str:
     """What to do, by the words of PostgreSQL and of its client library; they have no code before there is a session."""
     by_words = (
         ("password authentication failed", f"Check the role, and its password in {database.password_file}."),
-        ("certificate", f"Check the address, and that {database.authority} is the authority of the server."),
+        ("certificate", f"Check address and clock, and that {database.authority} is the authority of the server."),
         ("SSL", "The server must offer TLS and take SCRAM passwords over it; check its settings."),
         ("does not exist", "Make the database and the role first, or correct their names."),
         ("permission denied", f"Give the role {database.role} the right to make tables in the database."),

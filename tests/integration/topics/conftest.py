@@ -6,14 +6,17 @@ import uuid
 import kafka
 import pytest
 
+from appliance.config.model import StorageSection
 from appliance.deploy.servers import kafka as broker
+from appliance.deploy.servers import postgresql
 from appliance.ingestion import declarations, reading
 from appliance.ingestion.schemas.folder import FolderRegistry
 from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.ingestion.topics.worker import TopicWorker
+from tests.integration.product import Product
 from tests.integration.servers.running import Servers
-from tests.small_site import SmallSite, batches
+from tests.small_site import MEASURES, SmallSite, batches
 
 ARRIVAL = {"message.timestamp.type": "LogAppendTime"}
 
@@ -49,6 +52,49 @@ def topic(admin):
 @pytest.fixture
 def site(tmp_path, connection, topic):
     return TopicSite(tmp_path / "site", connection, topic)
+
+
+@pytest.fixture
+def storage(servers):
+    """Settings of a site with its data on the servers, which has nothing yet. `servers` must have them."""
+    place = servers.place
+    with postgresql.connect(place, database="lake") as connection:
+        connection.execute("DROP OWNED BY lake")
+    return StorageSection(
+        store=place.address("minio"),
+        store_secret_file=str(place.secret_file("minio-site")),
+        store_ca_file=str(place.authority),
+        catalog=f"postgresql://lake@{place.address('postgresql')}/lake",
+        catalog_password_file=str(place.secret_file("postgresql-lake")),
+        catalog_ca_file=str(place.authority),
+    )
+
+
+@pytest.fixture
+def appliance(tmp_path, servers, admin, storage):
+    """(such a site of the product, which takes a topic; a small site beside it that looks into its tables)."""
+    topic = make_topic(admin)
+    product = Product(tmp_path / "site")
+    connection = connection_of(servers, "admin")
+    settings = {
+        "kafka.servers": connection.servers[0],
+        "kafka.topic": topic,
+        "kafka.group": f"sink-{topic}",
+        "kafka.user": "admin",
+        "kafka.password_file": str(connection.password_file),
+        "kafka.ca_file": str(connection.ca_file),
+        "kafka.commit_after": "1s",
+    }
+    for key in ("store", "store_secret_file", "store_ca_file", "catalog", "catalog_password_file", "catalog_ca_file"):
+        settings[f"storage.{key}"] = getattr(storage, key)
+    words = (word for key, value in settings.items() for word in ("--set", f"{key}={value}"))
+    product.do("site", "init", *words)
+    (product.folder / "declarations" / "measures.toml").write_text(MEASURES)
+    schema = tmp_path / "reading.avsc"
+    schema.write_text(reading.SCHEMA_JSON)
+    product.do("schema", "register", subject_of(topic), schema, role="data-engineer")
+    site = TopicSite(product.folder, connection, topic, storage=storage)
+    return product, site
 
 
 def connection_of(servers, role, /, **changes):

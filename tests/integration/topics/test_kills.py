@@ -5,23 +5,18 @@ The servers are broker, object store and the catalog's database; the tables are 
 
 import random
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
 
 from appliance.base.errors import ApplianceError
-from appliance.config.model import StorageSection
-from appliance.deploy.servers import postgresql
-from appliance.ingestion import reading
-from appliance.ingestion.topics.producer import ReadingProducer, subject_of
-from tests.integration.product import ENVIRONMENT, Product, command
+from appliance.ingestion.topics.producer import ReadingProducer
 from tests.integration.servers.running import Servers
 from tests.integration.storage.killing import gone, kill, running_pid
-from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
+from tests.integration.topics.on_servers import records_of, sink
 from tests.integration.topics.test_worker import fleet, until
-from tests.small_site import MEASURES, batches
+from tests.small_site import batches
 
 pytestmark = pytest.mark.integration
 
@@ -68,60 +63,6 @@ def servers():
         yield made
     finally:
         made.remove()
-
-
-@pytest.fixture
-def storage(servers):
-    """Settings of a site that has nothing yet."""
-    place = servers.place
-    with postgresql.connect(place, database="lake") as connection:
-        connection.execute("DROP OWNED BY lake")
-    return StorageSection(
-        store=place.address("minio"),
-        store_secret_file=str(place.secret_file("minio-site")),
-        store_ca_file=str(place.authority),
-        catalog=f"postgresql://lake@{place.address('postgresql')}/lake",
-        catalog_password_file=str(place.secret_file("postgresql-lake")),
-        catalog_ca_file=str(place.authority),
-    )
-
-
-@pytest.fixture
-def appliance(tmp_path, servers, admin, storage):
-    """A site of the product that takes a topic of its own, and a small site beside it that looks into its tables."""
-    topic = make_topic(admin)
-    product = Product(tmp_path / "site")
-    connection = connection_of(servers, "admin")
-    settings = {
-        "kafka.servers": connection.servers[0],
-        "kafka.topic": topic,
-        "kafka.group": f"sink-{topic}",
-        "kafka.user": "admin",
-        "kafka.password_file": str(connection.password_file),
-        "kafka.ca_file": str(connection.ca_file),
-        "kafka.commit_after": "1s",
-    }
-    for key in ("store", "store_secret_file", "store_ca_file", "catalog", "catalog_password_file", "catalog_ca_file"):
-        settings[f"storage.{key}"] = getattr(storage, key)
-    words = (word for key, value in settings.items() for word in ("--set", f"{key}={value}"))
-    product.do("site", "init", *words)
-    (product.folder / "declarations" / "measures.toml").write_text(MEASURES)
-    schema = tmp_path / "reading.avsc"
-    schema.write_text(reading.SCHEMA_JSON)
-    product.do("schema", "register", subject_of(topic), schema, role="data-engineer")
-    site = TopicSite(product.folder, connection, topic, storage=storage)
-    return product, site
-
-
-def sink(product):
-    return subprocess.Popen(
-        [*command("ingest", "topic", "--site", product.folder, "--as", "data-engineer", "--json")],
-        cwd=product.folder.parent, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def records_of(site):
-    return site.rows("raw.records", ("source", "position")) if "raw.records" in site.lake.tables() else []
 
 
 def test_kills_of_sink_and_servers_lose_and_double_nothing(appliance, servers, seed):
