@@ -13,7 +13,9 @@ from appliance.base import atomic
 from appliance.base.errors import ApplianceError
 from appliance.cli.command import ROLES, Call, Result, command, noun
 from appliance.config import codes
+from appliance.config.model import SiteFile
 from appliance.config.site import FILE_NAME, Site, init_site, open_site, setting_rows
+from appliance.storage.files import LAKE, OBJECTS
 from appliance.wiring.parts import Parts
 
 
@@ -94,11 +96,22 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 @command("site", "check", example="appliance site check --site ./site")
 def check(call: Call) -> Result:
-    """Check the site file, the keys and the trust material, and name every problem."""
-    site = call.site
+    """Check site file, keys, trust material and the servers that hold data, and name every problem."""
+    site, storage = call.site, call.site.settings.storage
     problems: list[str] = []
     problems += [f"role key {role} is missing" for role in ROLES if not call.parts.keys.holds(role)]
     checks = {"site file": FILE_NAME, "log": call.parts.log.checkpoint().origin}
+    asked = (
+        ("object store", storage.store, lambda: [call.parts.files.holds(f"{each}/none") for each in (LAKE, OBJECTS)]),
+        ("catalog", storage.catalog, lambda: call.parts.lake.tables()),
+    )
+    for name, address, ask in asked:
+        if address:
+            try:
+                ask()
+                checks[name] = address
+            except ApplianceError as error:
+                problems.append(f"{name}: {error}")
     text = "\n".join(
         [*(f"ok  {name}: {value}" for name, value in checks.items()), *(f"BAD {each}" for each in problems)]
     )
@@ -109,10 +122,11 @@ def check(call: Call) -> Result:
     )
 
 
-@command("site", "show", example="appliance site show --json")
-def show(call: Call) -> Result:
-    """List every setting with its value, default, unit and help."""
-    rows = list(setting_rows(call.site.settings))
+@command("site", "show", example="appliance site show storage")
+@click.argument("section", required=False, metavar="[SECTION]", type=click.Choice(SiteFile.__struct_fields__))
+def show(call: Call, section: str | None) -> Result:
+    """List every setting, or those of a SECTION, with value, default, unit and help."""
+    rows = [row for row in setting_rows(call.site.settings) if section in (None, row.key.partition(".")[0])]
     width = max(len(row.key) for row in rows)
     lines = []
     for row in rows:

@@ -93,6 +93,14 @@ def product(settings, tmp_path):
     return made
 
 
+def test_the_check_of_a_site_asks_its_servers(product, settings):
+    ended = product.run("site", "check")
+    assert (ended.code, ended.printed["problems"]) == (0, [])
+    product.set(storage__catalog_password_file="none")
+    (problem,) = product.run("site", "check").printed["problems"]
+    assert problem.startswith("catalog: APL-STORAGE-014")
+
+
 def test_readings_are_once_in_the_lake_though_both_servers_are_killed(product, site, seed):
     rng = random.Random(seed)
     codes = set()
@@ -155,6 +163,11 @@ def test_a_store_that_does_not_let_us_write_is_told_within_seconds(product, site
     assert ended.code != 0
     assert ended.error["code"] in code, ended.error
     assert ended.error["hint"]
+    if case != "the auditor's key":  # which may read
+        checked = product.run("site", "check")
+        problem = checked.printed["problems"][0]
+        assert checked.code == 4
+        assert problem.startswith(f"object store: {ended.error['code']}")
     assert len(list((product.folder / "spool").rglob("*.avro"))) == FILES, "what came in is still there"
 
 
