@@ -91,6 +91,10 @@ proofs: dev ## List the long proofs with the age of their evidence
 proof-pipeline-kills: dev runtime training ## kill -9 at twenty moments of the pipeline; writes docs/evidence (5 min)
 	.venv-dev/bin/python docs/proofs.py pipeline-kills $(ARGS)
 
+.PHONY: proof-data
+proof-data: dev runtime servers ## kill -9 of sink and servers, 310 times under load; writes docs/evidence (about 1 h)
+	.venv-dev/bin/python docs/proofs.py data $(ARGS)
+
 .PHONY: proof-soak
 proof-soak: dev runtime servers ## Readings at a steady rate for half an hour, with upkeep and an outage; writes docs/evidence (40 min)
 	.venv-dev/bin/python docs/proofs.py soak $(ARGS)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from defusedxml import ElementTree
+
 ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "docs" / "evidence"
+DATA_TESTS = ("tests/integration/topics/test_kills.py", "tests/integration/changes/test_capture.py")
 FUZZ_COVERS = ("appliance/base", "appliance/ingestion/sensitive", "appliance/trust", "tests/fuzz")
 
 
@@ -96,6 +101,18 @@ def soak(_seed: int) -> Mapping[str, Any]:
         return prove(Path(folder))
 
 
+def data(seed: int) -> Mapping[str, Any]:
+    kills = {"sink": 200, "kafka": 50, "minio": 20, "postgresql": 20, "connect": 20}
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        report = Path(folder) / "report.xml"
+        words = [sys.executable, "-m", "pytest", *DATA_TESTS, "-k", "kills", f"--junitxml={report}"]
+        said = {"APPLIANCE_KILLS": json.dumps(kills), "APPLIANCE_TEST_SEED": str(seed)}
+        done = subprocess.run(words, cwd=ROOT, env={**os.environ, **said}, check=False)
+        assert done.returncode == 0, "a test failed: it says above what was lost or came twice"
+        found = {each.get("name"): int(each.get("value", "")) for each in ElementTree.parse(report).iter("property")}
+    return {"kills": kills, "seed": seed, **found}
+
+
 def servers(_seed: int) -> Mapping[str, Any]:
     from servers.builder.proof import prove
 
@@ -111,6 +128,17 @@ def _servers_covered() -> Sequence[str]:
 
 
 PROOFS = (
+    Proof(
+        name="data",
+        shows="kill -9 of sink, Kafka, MinIO, PostgreSQL, Connect, 310 times under load: nothing lost, nothing twice",
+        covers=(
+            "appliance/base",
+            "appliance/ingestion",
+            "appliance/storage",
+            *DATA_TESTS,
+        ),
+        run=data,
+    ),
     Proof(
         name="fuzz",
         shows="ten minutes of processor time of mutated inputs for each parser: no crash, no hang, no undeclared error",

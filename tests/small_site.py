@@ -170,8 +170,8 @@ class SmallSite:
         assert len(both) == len(set(both))
         found = ledger.balance(self.lake)
         assert (found.imbalance, found.pending) == (0, 0)
-        for row in self.rows("raw.records"):
-            assert self.objects.read(row["digest"]) is not None
+        for digest in sorted(set(self.lake.scan("raw.records", columns=("digest",))["digest"].to_pylist())):
+            assert self.objects.read(digest) is not None
 
     def declare_drop(self, name, text):
         (self.declarations / "drops" / f"{name}.toml").write_text(text)

@@ -10,6 +10,7 @@ import pytest
 from appliance.deploy.servers import connect as connect_server
 from appliance.deploy.servers.https import ask
 from tests.integration.changes.conftest import until
+from tests.integration.kill_counts import KILLS
 
 pytestmark = pytest.mark.integration
 
@@ -75,14 +76,14 @@ def test_rows_that_are_there_and_every_change_after_them(site, register):
     assert [(each["name"], each["kind"], each["state"]) for each in shown] == [(site.connector, "changes", "running")]
 
 
-def test_random_changes_with_kills_of_connect_and_of_the_worker(site, register, servers, seed):
+def test_random_changes_with_kills_of_connect_and_of_the_worker(site, register, servers, seed, record_property):
     """Every change once: as many as the source made, and the rows that it has."""
     rng = random.Random(seed)
     register.do(FLEET, 1, 50)
     site.do("add")
     caught_up(site, register, "transformers", 50)
     made, alive, kills = 0, set(range(1, 51)), 0
-    for number in range(300):
+    for number in range(100 * (KILLS["connect"] + 1)):
         verb = rng.choice(["insert", "update", "update", "delete"])
         if verb == "insert" or not alive:
             register.do(FLEET, 100 + number, 100 + number)
@@ -94,7 +95,7 @@ def test_random_changes_with_kills_of_connect_and_of_the_worker(site, register, 
             register.do("DELETE FROM transformers WHERE id = %s", gone)
             alive.remove(gone)
         made += 1
-        if number in (100, 200):
+        if number and number % 100 == 0:
             servers.kill("connect")
             kills += 1
         if number % 60 == 30:
@@ -106,7 +107,9 @@ def test_random_changes_with_kills_of_connect_and_of_the_worker(site, register, 
     caught_up(site, register, "transformers", 50 + made)
     check_equal(site, register, ["transformers"])
     told = site.changes("transformers")
-    assert (len(told), kills) == (50 + made, 2), f"seed {seed}"
+    assert (len(told), kills) == (50 + made, KILLS["connect"]), f"seed {seed}"
+    record_property("changes made", made)
+    record_property("changes taken", len(told))
     assert len({(row["_source"], row["_position"]) for row in told}) == len(told)
 
 

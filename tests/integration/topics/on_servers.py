@@ -24,5 +24,10 @@ def ended(running, seconds=60.0):
     return json.loads(out.decode().splitlines()[-1])["error"]
 
 
+def count_of(site):
+    """Records that were taken."""
+    return len(site.lake.scan("raw.records", columns=("position",))) if "raw.records" in site.lake.tables() else 0
+
+
 def records_of(site):
     return site.rows("raw.records", ("source", "position")) if "raw.records" in site.lake.tables() else []

@@ -12,15 +12,17 @@ import pytest
 
 from appliance.base.errors import ApplianceError
 from appliance.ingestion.topics.producer import ReadingProducer
+from tests.integration.kill_counts import KILLS, LONG
 from tests.integration.servers.running import Servers
 from tests.integration.storage.killing import gone, kill, running_pid
-from tests.integration.topics.on_servers import records_of, sink
+from tests.integration.topics.on_servers import count_of, records_of, sink
 from tests.integration.topics.test_worker import fleet, until
 from tests.small_site import batches
 
 pytestmark = pytest.mark.integration
 
-SINK_KILLS, SERVER_KILLS = 10, {"kafka": 3, "minio": 2, "postgresql": 2}
+SERVERS = ("kafka", "minio", "postgresql")
+PAUSE_S = 0.5 if LONG else 0.05  # between two of the load's batches
 
 
 class Load:
@@ -49,7 +51,7 @@ class Load:
                         sent = producer.send(batches(fleet(devices=8, each=1, first=number, count=4)))
                         self.acknowledged += len(sent)
                         number += 1
-                        self._stop.wait(0.05)
+                        self._stop.wait(PAUSE_S)
             except ApplianceError:
                 number += 1  # of these some may have been taken: they are not sent again
                 self._stop.wait(0.5)
@@ -59,26 +61,26 @@ class Load:
 def servers():
     made = Servers()
     try:
-        made.up(*SERVER_KILLS)
+        made.up(*SERVERS)
         yield made
     finally:
         made.remove()
 
 
-def test_kills_of_sink_and_servers_lose_and_double_nothing(appliance, servers, seed):
+def test_kills_of_sink_and_servers_lose_and_double_nothing(appliance, servers, seed, record_property):
     product, site = appliance
     rng = random.Random(seed)
     with Load(site) as load:
         until(lambda: load.acknowledged > 50)
-        for _ in range(SINK_KILLS):
+        for _ in range(KILLS["sink"]):
             running = sink(product)
             time.sleep(rng.uniform(1.5, 6.0))
             running.kill()
             running.communicate()
-        running, taken_before = sink(product), len(records_of(site))
+        running, taken_before = sink(product), count_of(site)
         # One that never reached its broker would end at once.
-        until(lambda: len(records_of(site)) > taken_before, seconds=120)
-        victims = [name for name, count in SERVER_KILLS.items() for _ in range(count)]
+        until(lambda: count_of(site) > taken_before, seconds=120)
+        victims = [name for name in SERVERS for _ in range(KILLS[name])]
         for name in rng.sample(victims, len(victims)):
             time.sleep(rng.uniform(1.0, 5.0))
             pid = running_pid(servers, name)
@@ -87,7 +89,7 @@ def test_kills_of_sink_and_servers_lose_and_double_nothing(appliance, servers, s
         before = load.acknowledged
         until(lambda: load.acknowledged > before + 50)
     end = time.monotonic() + 240
-    while running.poll() is None and len(records_of(site)) < load.acknowledged and time.monotonic() < end:
+    while running.poll() is None and count_of(site) < load.acknowledged and time.monotonic() < end:
         time.sleep(0.5)
     running.send_signal(signal.SIGTERM)
     out, said = running.communicate(timeout=60)
@@ -98,6 +100,8 @@ def test_kills_of_sink_and_servers_lose_and_double_nothing(appliance, servers, s
     taken = records_of(site)
     assert len(taken) == len({(row["source"], row["position"]) for row in taken})
     assert len(taken) >= load.acknowledged > 300, f"seed {seed}"
+    record_property("records acknowledged", load.acknowledged)
+    record_property("records taken", len(taken))
     site.check_nothing_lost_or_doubled()
     assert product.do("ingest", "ledger")["imbalance"] == 0
 
