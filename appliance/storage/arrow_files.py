@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -64,7 +65,7 @@ class _Handler(fs.FileSystemHandler):  # type: ignore[misc]
             return fs.FileInfo(path, fs.FileType.NotFound)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("files are listed by storage.files, and written by it")
+        raise OSError(errno.ENOTSUP, "files are listed by storage.files, and written by it")
 
     get_file_info_selector = create_dir = delete_dir = delete_dir_contents = _refuse
     delete_root_dir_contents = move = copy_file = open_output_stream = open_append_stream = _refuse

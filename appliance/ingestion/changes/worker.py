@@ -103,7 +103,8 @@ class ChangeWorker:
         self._look = look
         self._standing_folder = standing_folder
         self._clock = clock
-        self._well_at = 0.0  # monotonic, when broker and tables last answered; 0: never
+        self._was_well = False  # broker and tables have answered
+        self._away_since = 0.0  # monotonic, when a server failed that has not done its work since; 0: none
         self._readers = readers
         self._commit_s = 0.0
         self._taken = dict.fromkeys(topics.values(), 0)
@@ -125,8 +126,9 @@ class ChangeWorker:
             except (StaleBatch, CommitLost) as error:
                 _log.warning("taken by another process: %s", error)
             except ApplianceError as error:
-                given_up = until_end or stop() or time.monotonic() - self._well_at > RESTART_S
-                if error.code not in AWAY or not self._well_at or given_up:
+                self._away_since = self._away_since or time.monotonic()
+                given_up = until_end or stop() or time.monotonic() - self._away_since > RESTART_S
+                if error.code not in AWAY or not self._was_well or given_up:
                     raise
                 _log.warning("waiting for a server: %s", error)
                 time.sleep(POLL_S)
@@ -167,7 +169,9 @@ class ChangeWorker:
             if not waiting:
                 time.sleep(POLL_S)
             ended = all(lag == 0 for lag in self._lag(consumer, waiting).values())
-            self._well_at = now
+            self._was_well, read = True, any(each.records for each in waiting.values())
+            if ended and not read:
+                self._away_since = 0.0  # all is taken
             full = any(len(each.records) >= MAX_RECORDS or each.size_bytes >= MAX_BYTES for each in waiting.values())
             last = stop() or (until_end and ended)
             if full or last or now - committed >= self._commit_after_s:
@@ -175,6 +179,8 @@ class ChangeWorker:
                 for partition, each in waiting.items():
                     progress.advance(self._commit(partition, each))
                 self._commit_s = time.monotonic() - now
+                if read:
+                    self._away_since = 0.0
                 self._tell(consumer, waiting)
             if last:
                 lag = self._lag(consumer, waiting)

@@ -11,8 +11,8 @@ Rules
 5. A value with a schema id that the registry does not know waits: what lies before it is committed, the partition
    stands still, an alert names the id. Nothing behind it is lost. An id in `refused` is not waited for.
 6. Records that the broker has deleted before they were taken are an error, or with `accept_gap` an alert.
-7. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. One that was
-   never there is an error at once.
+7. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. It is back
+   when a commit was made, or when all is taken: a full drive can be read. One that was never there is an error at once.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ class TopicWorker:
         self._standing_folder = standing_folder
         self._refused = frozenset(refused)
         self._accept_gap = False
-        self._well_at = 0.0  # monotonic, when broker and tables last answered; 0: never
+        self._was_well = False  # broker and tables have answered
+        self._away_since = 0.0  # monotonic, when a server failed that has not done its work since; 0: none
         self._committer = Committer(landing, declared)
         self._reading_bytes = LEAST_READING_BYTES  # of a reading in a value, as the last commit had it
         self._commit_s = 0.0  # of the last one
@@ -148,8 +149,9 @@ class TopicWorker:
             except _StalledError:
                 _log.warning("the client stands still before what there is to read; another one is made")
             except ApplianceError as error:
-                given_up = until_end or stop() or time.monotonic() - self._well_at > RESTART_S
-                if error.code not in AWAY or not self._well_at or given_up:
+                self._away_since = self._away_since or time.monotonic()
+                given_up = until_end or stop() or time.monotonic() - self._away_since > RESTART_S
+                if error.code not in AWAY or not self._was_well or given_up:
                     raise
                 _log.warning("waiting for a server: %s", error)
                 time.sleep(POLL_S)
@@ -226,8 +228,10 @@ class TopicWorker:
             found = consumer.poll(timeout_ms=int(POLL_S * 1000))
             now = time.monotonic()
             begun = self._follow(consumer, listener)
-            self._well_at = self._well_at or now
+            self._was_well = True
             ended = not found and self._at_end(consumer)
+            if ended and not any(each.buffer.records for each in self._partitions.values()):
+                self._away_since = 0.0  # all is taken
             if found or begun or ended or not consumer.assignment():
                 moved = time.monotonic()
             elif now - moved > STALL_S:
@@ -239,7 +243,7 @@ class TopicWorker:
             if now - asked >= ASK_AGAIN_S:
                 asked = now
                 self._ask_again(consumer)
-                self._reach(consumer)
+                self._tell(consumer)  # asks the broker: one that is gone looks to `poll` like an idle topic
             at_end = until_end and ended  # and once more after the commit
             enough = min(MAX_BUFFER_BYTES, self._landing.settings.commit_rows * self._reading_bytes)
             full = sum(each.buffer.size_bytes for each in self._partitions.values()) >= enough
@@ -264,6 +268,7 @@ class TopicWorker:
         self._report += report
         if filled:
             self._commit_s = time.monotonic() - began
+            self._away_since = 0.0
             self._hint(consumer, {name: buffer.start for name, buffer in filled.items()})
         return report.files
 
@@ -307,12 +312,6 @@ class TopicWorker:
             if each.waits_for and self._is_known(each.waits_for):
                 each.waits_for = 0
                 consumer.resume(partition)
-
-    def _reach(self, consumer: KafkaConsumer) -> None:
-        """Ask the broker something: an idle topic and a broker that is gone look the same to `poll`."""
-        self._tell(consumer)
-        if self._partitions or not consumer.assignment():  # what is assigned was looked for in the tables, too
-            self._well_at = time.monotonic()
 
     def _at_end(self, consumer: KafkaConsumer) -> bool:
         assigned = consumer.assignment()

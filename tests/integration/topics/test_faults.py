@@ -116,7 +116,7 @@ def test_a_key_that_was_taken_back_stops_it(servers, appliance):
             assert servers.mc("admin", "user", "enable", "site", "site").returncode == 0
 
 
-def test_a_password_that_was_taken_back_is_told(servers, appliance):
+def test_a_password_that_was_taken_back_is_told_and_waited_for(servers, appliance):
     with Running(appliance) as running:
         assert servers.psql("ALTER ROLE lake PASSWORD NULL").returncode == 0
         try:
@@ -126,6 +126,7 @@ def test_a_password_that_was_taken_back_is_told(servers, appliance):
             refused = running.product.run("table", "list")
             assert refused.error["code"] == "APL-STORAGE-003"
             assert "password" in refused.error["message"]
+            assert ended(running.process, seconds=5) is None
         finally:
             password = servers.place.secret("postgresql-lake")
             assert servers.psql(f"ALTER ROLE lake PASSWORD '{password}'").returncode == 0

@@ -15,7 +15,9 @@ import pytest
 from appliance.base.errors import ApplianceError
 from appliance.ingestion import reading
 from appliance.ingestion.schemas.frame import write_frame
+from appliance.ingestion.topics import worker as worker_module
 from appliance.ingestion.topics.producer import values_of
+from appliance.storage import codes as storage_codes
 from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
 from tests.small_site import batches, readings, record
 
@@ -216,6 +218,27 @@ def test_readings_that_are_fixed_by_a_decoder_come_in_by_a_reparse(site):
     assert site.quarantine.reparse().accepted == 8
     assert site.codes() == {}
     site.check_nothing_lost_or_doubled()
+
+
+def test_a_store_that_takes_nothing_is_given_up_though_everything_can_be_read(site, monkeypatch):
+    """As on a full drive. The waiting is not begun anew with each client that reads on."""
+
+    def full(_):
+        raise ApplianceError(storage_codes.STORE_FAILED, "the drive is full")
+
+    monkeypatch.setattr(worker_module, "RESTART_S", 20.0)
+    site.send(*fleet())
+    site.take()
+    site.send(*fleet(first=4))
+    with monkeypatch.context() as broken:
+        broken.setattr(site.objects, "put", full)
+        end = time.monotonic() + 90
+        with pytest.raises(ApplianceError, match="the drive is full"):
+            site.worker(commit_after_s=8.0).run(until_end=False, stop=lambda: time.monotonic() > end)
+        assert time.monotonic() < end
+    site.take()
+    site.check_nothing_lost_or_doubled()
+    assert len(site.rows("raw.records")) == 48
 
 
 REFUSALS = {
