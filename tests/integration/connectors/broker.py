@@ -1,4 +1,8 @@
-"""A mosquitto of a test's own on a free loopback port, that can be ended and started again, and a publisher."""
+"""A mosquitto of a test's own on a free loopback port, that can be ended and started again, and a publisher.
+
+mosquitto confirms a row and saves it a moment later: one that is killed in between has lost what it confirmed last,
+however often it saves. `Publisher.last_confirmed` names those rows; only they may be missing after a kill.
+"""
 
 import getpass
 import json
@@ -51,6 +55,9 @@ class Broker:
             self.process = None
 
 
+WINDOW = 20  # rows under way to the broker at a time
+
+
 class Publisher:
     """Publishes rows of QoS 1 by number; sends again what the broker has not confirmed."""
 
@@ -58,7 +65,7 @@ class Publisher:
         self.client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id="publisher", protocol=paho.MQTTv311, clean_session=False
         )
-        self.client.max_inflight_messages_set(20)
+        self.client.max_inflight_messages_set(WINDOW)
         self.client.reconnect_delay_set(min_delay=1, max_delay=1)
         self.client.connect("127.0.0.1", broker.port)
         self.sent, self.confirmed = [], []
@@ -70,6 +77,11 @@ class Publisher:
             row = {"t": "2026-01-01T00:00:00Z", "device": "tx-1", "sequence": number}
             self.sent.append(self.client.publish(topic, json.dumps(row), qos=1))
             time.sleep(pause_s)
+
+    def last_confirmed(self):
+        """The numbers of the rows, counted from 0 as published, that the broker confirmed last: one window of them."""
+        last = set(self.confirmed[-WINDOW:])
+        return {number for number, sent in enumerate(self.sent) if sent.mid in last}
 
     def close(self):
         """Waits until all are confirmed."""
