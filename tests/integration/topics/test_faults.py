@@ -19,7 +19,7 @@ from kafka.admin import (
 )
 
 from appliance.base.clock import FixedClock
-from appliance.deploy.servers import certificates, kafka_access
+from appliance.deploy.servers import certificates, kafka, kafka_access
 from appliance.ingestion import reading
 from appliance.ingestion.topics.producer import subject_of
 from tests.integration.servers.running import Servers
@@ -133,7 +133,7 @@ def as_its_role(servers, appliance, admin):
     product, site = appliance
     admin.delete_topics([kafka_access.READINGS])
     until(lambda: kafka_access.READINGS not in admin.list_topics())
-    kafka_access.settle(admin, {})
+    kafka.settle(servers.place)
     site.topic = kafka_access.READINGS
     schema = product.folder / "reading.avsc"
     schema.write_text(reading.SCHEMA_JSON)
@@ -154,10 +154,10 @@ def test_a_login_at_the_broker_that_was_taken_back_stops_it(servers, as_its_role
             assert ended(running.process, seconds=120)["code"] == "APL-TOPIC-004"
         finally:
             until(lambda: servers.ready("kafka"), seconds=90)
-            kafka_access.settle(admin, {"ingest": servers.secret("kafka-ingest")})
+            kafka.settle(servers.place)
 
 
-def test_a_rule_at_the_broker_that_was_taken_back_stops_it(as_its_role, admin):
+def test_a_rule_at_the_broker_that_was_taken_back_stops_it(servers, as_its_role, admin):
     topic = ResourcePattern(ResourceType.TOPIC, kafka_access.READINGS, ACLResourcePatternType.LITERAL)
     with Running(as_its_role) as running:
         admin.delete_acls([ACLFilter("User:ingest", "*", ACLOperation.READ, ACLPermissionType.ALLOW, topic)])
@@ -166,7 +166,7 @@ def test_a_rule_at_the_broker_that_was_taken_back_stops_it(as_its_role, admin):
             assert ended(running.process, seconds=120)["code"] == "APL-TOPIC-005"
             assert not running.taken()
         finally:
-            kafka_access.settle(admin, {})
+            kafka.settle(servers.place)
 
 
 def test_a_password_that_was_taken_back_is_told_and_waited_for(servers, appliance):
