@@ -196,6 +196,7 @@ def check_ports(place: Place, names: Iterable[str]) -> None:
 def _start(place: Place, supervisor: Supervisor, wanted: tuple[str, ...], missing: tuple[str, ...], say: Say) -> None:
     started: dict[str, float] = {name: time.monotonic() for name in wanted if name not in missing}
     launched: list[str] = []
+    pids: dict[str, int] = {}
     ready: set[str] = set()
     settled: set[str] = set()
     try:
@@ -210,7 +211,7 @@ def _start(place: Place, supervisor: Supervisor, wanted: tuple[str, ...], missin
                     ready.add(name)
                     say(f"{name}: ready after {time.monotonic() - started[name]:.1f} s")
                 else:
-                    _check_alive(place, supervisor, name, started[name])
+                    _check_alive(place, supervisor, name, started[name], pids)
             time.sleep(_POLL_S)
     except BaseException:
         for name in reversed(launched):
@@ -234,9 +235,12 @@ def _advance(place: Place, name: str, settled: set[str]) -> bool:
     return True
 
 
-def _check_alive(place: Place, supervisor: Supervisor, name: str, started_s: float) -> None:
+def _check_alive(place: Place, supervisor: Supervisor, name: str, started_s: float, pids: dict[str, int]) -> None:
+    """`pids` are those that the servers had first: supervisord starts one again that ends a second after its start."""
     state = supervisor.states().get(name)
-    gone = state is None or state.state in ENDED
+    if state is not None and state.pid:
+        pids.setdefault(name, state.pid)
+    gone = state is None or state.state in ENDED or (state.pid != 0 and state.pid != pids[name])
     if not gone and time.monotonic() - started_s < READY_S:
         return
     reason = "it ended" if gone else f"no answer within {READY_S:g} s"
