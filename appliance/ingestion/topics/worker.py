@@ -24,11 +24,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 
-from appliance.base.clock import Clock, from_us, rfc3339, to_us
+from appliance.base.clock import Clock
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.ingestion.commit import Committer, IngestReport, Landing
@@ -37,9 +36,9 @@ from appliance.ingestion.positions import Batch, StaleBatch
 from appliance.ingestion.raw_object import chunk_of_segment
 from appliance.ingestion.schemas.registry import RegisteredSchema, SchemaRegistry
 from appliance.ingestion.segment import pack
-from appliance.ingestion.sink import EARLIEST_CLOCK
 from appliance.ingestion.topics import alerts, codes
-from appliance.ingestion.topics.buffer import LOG_APPEND_TIME, Buffer, ids_of, segment_of
+from appliance.ingestion.topics.arrival import check_times
+from appliance.ingestion.topics.buffer import Buffer, ids_of, segment_of
 from appliance.ingestion.topics.connection import (
     AWAY,
     RESTART_S,
@@ -238,7 +237,7 @@ class TopicWorker:
                 raise _StalledError
             for partition, records in found.items():
                 if partition in self._partitions and partition not in begun:
-                    self._check_times(partition, records)
+                    check_times(source_of(partition), records)
                     self._partitions[partition].buffer.add(records, records[-1].offset + 1)
             if now - asked >= ASK_AGAIN_S:
                 asked = now
@@ -355,19 +354,6 @@ class TopicWorker:
     def _check_topic(self, consumer: KafkaConsumer) -> None:
         if not consumer.partitions_for_topic(self._topic):
             raise ApplianceError(codes.TOPIC_UNFIT, f"no topic {self._topic!r}, or the user may not describe it")
-
-    def _check_times(self, partition: TopicPartition, records: list[Any]) -> None:
-        if any(each.timestamp_type != LOG_APPEND_TIME for each in records):
-            raise ApplianceError(
-                codes.TOPIC_UNFIT, f"{partition.topic} keeps the producers' times", where=source_of(partition)
-            )
-        earliest = min(each.timestamp for each in records)
-        if earliest * 1000 < to_us(EARLIEST_CLOCK):
-            raise ApplianceError(
-                codes.BROKER_CLOCK,
-                f"a record arrived at {rfc3339(from_us(earliest * 1000))}",
-                where=source_of(partition),
-            )
 
     def _gap(self, partition: TopicPartition, start: int, begins: int) -> None:
         source = source_of(partition)
