@@ -6,6 +6,7 @@ are behind the parts that use them. Everything else in the product receives its 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -190,9 +191,21 @@ class Parts:
         return Connection(
             servers=tuple(filter(None, (each.strip() for each in settings.servers.split(",")))),
             user=settings.user,
-            password_file=self.site.folder / (settings.password_file or f"servers/secrets/kafka-{settings.user}"),
+            password_file=self._kafka_password(settings.user, settings.password_file),
             ca_file=self.site.folder / (settings.ca_file or "servers/certificates/ca.pem"),
         )
+
+    @property
+    def kafka_of_serving(self) -> Connection:
+        """The way in of who writes predictions to a topic."""
+        settings = self.site.settings.kafka
+        user = settings.predictions_user
+        return dataclasses.replace(
+            self.kafka, user=user, password_file=self._kafka_password(user, settings.predictions_password_file)
+        )
+
+    def _kafka_password(self, user: str, file: str) -> Path:
+        return self.site.folder / (file or f"servers/secrets/kafka-{user}")
 
     @cached_property
     def topic_worker(self) -> TopicWorker:
