@@ -91,6 +91,7 @@ class PredictionTable:
         """Bring everything that was recorded so far into the lake; gives the number of records.
 
         Raises:
+            StaleBatch, CommitLost: another process flushed at the same time. Flush again.
             ApplianceError: APL-SERVE-003, 007; with a topic also APL-SERVE-009, 010 and APL-TOPIC-001 to 011. What was
                 committed stays, and the rest waits in the log.
         """
@@ -138,36 +139,42 @@ class PredictionTable:
         _, positions = self._stands()
         intake = Intake(topic.source, positions.of(prediction_log.SOURCE))
         waiting: list[TakenSegment] = []
-        end, count = 0, 0
-        with topic.read(positions.of(topic.source)) as polled:
+        start = end = positions.of(topic.source)
+        count = size_bytes = 0
+        with topic.read(start) as polled:
             for record in chain.from_iterable(polled):
                 segment = intake.add(record)
                 if segment is not None:
                     waiting.append(segment)
+                    size_bytes += segment.size_bytes
                 if intake.whole:
                     end = record.offset + 1
-                if segment is not None and sum(each.size_bytes for each in waiting) >= MAX_BYTES:
-                    count += self._commit(topic.source, end, waiting)
-                    waiting = []
-        return count + self._commit(topic.source, end, waiting)
+                if size_bytes >= MAX_BYTES:
+                    count += self._commit(Batch(source=topic.source, start=start, end=end), waiting)
+                    waiting, start, size_bytes = [], end, 0
+        if end > start:
+            count += self._commit(Batch(source=topic.source, start=start, end=end), waiting)
+        return count
 
-    def _commit(self, source: str, end: int, segments: Sequence[TakenSegment]) -> int:
-        """Append the segments, and step both sources: the topic to `end`, the log to the last of the segments."""
+    def _commit(self, read: Batch, segments: Sequence[TakenSegment]) -> int:
+        """Append the segments of what was read, and step both sources; gives the number of records.
+
+        Raises:
+            StaleBatch: another process has taken some of it meanwhile, from the files.
+        """
         head, positions = self._stands()
-        if end <= positions.of(source):
-            return 0
-        advanced = positions.advance(Batch(source=source, start=positions.of(source), end=end))
+        advanced = positions.advance(read)
         if segments:
-            start = positions.of(prediction_log.SOURCE)
-            advanced = advanced.advance(Batch(source=prediction_log.SOURCE, start=start, end=segments[-1].number))
-        facts = {"source": source, "position": end, "segments": advanced.of(prediction_log.SOURCE)}
+            first, last = segments[0].number, segments[-1].number
+            advanced = advanced.advance(Batch(source=prediction_log.SOURCE, start=first - 1, end=last))
+        facts = {"source": read.source, "position": read.end, "segments": advanced.of(prediction_log.SOURCE)}
         records = [each for segment in segments for each in segment.predictions]
         raw = []
         if records:
             data = pack(segment_of([each for segment in segments for each in segment.records], {}))
             digest = self._objects.put(data)
             file = FileRecord(path=self._objects.site_name(digest), digest=digest, size=len(data))
-            name = f"predictions:{source}"
+            name = f"predictions:{read.source}"
             raw = [self._lineage.write(kind="raw", name=name, files=[file], inputs=[], facts=facts)]
         self._append(head, records, advanced, raw, facts)
         return len(records)

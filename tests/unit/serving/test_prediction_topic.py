@@ -98,6 +98,41 @@ def test_what_was_sent_and_not_taken_is_taken_from_the_files_when_the_topic_is_s
     site.check_each_is_there_once()
 
 
+def test_a_flush_from_the_files_at_the_same_time_doubles_nothing(site, monkeypatch):
+    """The setting was emptied while a flush through the topic ran: between its reading and its commit."""
+    site.answer(2)
+    site.answer(1)
+    put = site.objects.put
+
+    def put_late(data):
+        monkeypatch.setattr(site.objects, "put", put)
+        assert site.flush() == 3
+        return put(data)
+
+    monkeypatch.setattr(site.objects, "put", put_late)
+    with pytest.raises(ApplianceError, match="APL-STORAGE-001"):
+        site.flush(TOPIC)
+    assert site.flush(TOPIC) == 0
+    site.check_each_is_there_once()
+
+
+def test_segments_that_came_by_the_files_after_they_were_read_are_not_taken_again(site, monkeypatch):
+    for _ in range(4):
+        site.answer(1)
+    site.topic(TOPIC).send(0)
+    read = site.partition(TOPIC).read
+
+    def read_and_wait(start):
+        yield from read(start)
+        assert site.flush() == 4
+
+    monkeypatch.setattr(site.partition(TOPIC), "read", read_and_wait)
+    with pytest.raises(ApplianceError, match="APL-INGEST-002"):
+        site.flush(TOPIC)
+    monkeypatch.undo()
+    site.check_each_is_there_once()
+
+
 WRONG_HINTS = {"lost": None, "too small": b"1", "too large": b"99", "no number": b"\xff", "negative": b"-3"}
 
 
