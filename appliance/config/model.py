@@ -114,6 +114,14 @@ class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[int, ...],
         Meta(description="Schema ids that the registry does not know and that are not waited for any more."),
     ] = ()
+    dead_letters: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{0,200}\Z",
+            description="Topic of one partition that records which cannot be decoded are copied to; empty: none. "
+            "The tables keep them in any case.",
+        ),
+    ] = ""
     predictions: Annotated[
         str,
         Meta(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from appliance.ingestion.sensitive.subjects import Subjects
     from appliance.ingestion.sink import Sink
     from appliance.ingestion.topics.connection import Connection
+    from appliance.ingestion.topics.dead_letters import DeadLetterTopic
     from appliance.ingestion.topics.worker import TopicWorker
     from appliance.observability.alerts import Alerts
     from appliance.storage.files import SiteFiles
@@ -225,7 +226,18 @@ class Parts:
             commit_after_s=parse_duration(settings.commit_after).total_seconds(),
             standing_folder=self.site.topics,
             refused=settings.refused_schema_ids,
+            dead_letters=self.dead_letter_topic,
         )
+
+    @cached_property
+    def dead_letter_topic(self) -> DeadLetterTopic | None:
+        """None: this site has none."""
+        from appliance.ingestion.topics.dead_letters import DeadLetterTopic
+
+        topic = self.site.settings.kafka.dead_letters
+        if not topic:
+            return None
+        return DeadLetterTopic(connection=self.kafka, topic=topic, letters=self.letters, folder=self.site.topics)
 
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:

@@ -1,7 +1,7 @@
 """Who may do what in Kafka: a user for each role, its topics and its rules.
 
 A role has one job: the collector brings readings and serving its predictions, and neither reads anything back;
-ingestion reads both and writes nothing.
+ingestion reads both and writes dead letters alone, which a steward reads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from kafka.admin import (
 )
 
 READINGS = "readings"
+DEAD_LETTERS = "readings.dead"
 PREDICTIONS = "predictions"
 CHANGES = "changes."  # what the topics of captured tables begin with; Connect makes them
 MECHANISM = "SCRAM-SHA-512"
@@ -40,6 +41,12 @@ class Topic:
 _CONFIGS = {"message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"}
 TOPICS = (
     Topic(name=READINGS, partitions=3, configs=_CONFIGS),
+    # A letter that is sent again has the key of the first, and one is left. A month is time to look.
+    Topic(
+        name=DEAD_LETTERS,
+        partitions=1,
+        configs={"cleanup.policy": "compact,delete", "retention.ms": "2592000000", "max.message.bytes": "2097152"},
+    ),
     Topic(name=PREDICTIONS, partitions=1, configs=_CONFIGS),  # one: segments of the prediction log are in order
 )
 
@@ -83,6 +90,19 @@ RULES = (
         operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
         prefixed=True,
     ),
+    Rule(
+        user="ingest",
+        resource=ResourceType.TOPIC,
+        name=DEAD_LETTERS,
+        operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
+    ),
+    Rule(
+        user="steward",
+        resource=ResourceType.TOPIC,
+        name=DEAD_LETTERS,
+        operations=(ACLOperation.READ, ACLOperation.DESCRIBE),
+    ),
+    Rule(user="steward", resource=ResourceType.GROUP, name="steward", operations=(ACLOperation.READ,), prefixed=True),
     Rule(
         user="ingest",
         resource=ResourceType.TOPIC,

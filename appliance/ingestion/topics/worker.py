@@ -11,7 +11,9 @@ Rules
 5. A value with a schema id that the registry does not know waits: what lies before it is committed, the partition
    stands still, an alert names the id. Nothing behind it is lost. An id in `refused` is not waited for.
 6. Records that the broker has deleted before they were taken are an error, or with `accept_gap` an alert.
-7. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. It is back
+7. Dead letters are copied to a topic of their own, if there is one: those of a commit after it, and what an earlier
+   worker left when a partition begins.
+8. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. It is back
    when a commit was made, or when all is taken: a full drive can be read. One that was never there is an error at once.
 """
 
@@ -49,6 +51,7 @@ from appliance.ingestion.topics.connection import (
     opened,
     source_of,
 )
+from appliance.ingestion.topics.dead_letters import DeadLetterTopic, holds_letters
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost
 
@@ -104,6 +107,7 @@ class TopicWorker:
         commit_after_s: float,
         standing_folder: Path,
         refused: Collection[int] = (),
+        dead_letters: DeadLetterTopic | None = None,
     ) -> None:
         self._connection = connection
         self._topic = topic
@@ -114,6 +118,7 @@ class TopicWorker:
         self._commit_after_s = commit_after_s
         self._standing_folder = standing_folder
         self._refused = frozenset(refused)
+        self._dead_letters = dead_letters
         self._accept_gap = False
         self._was_well = False  # broker and tables have answered
         self._away_since = 0.0  # monotonic, when a server failed that has not done its work since; 0: none
@@ -205,6 +210,8 @@ class TopicWorker:
         begins, ends = begins_of(consumer, partitions), ends_of(consumer, partitions)
         for each in set(partitions) & consumer.assignment():  # what was lost meanwhile is not ours to read
             start = self._landing.restart_point(source_of(each))
+            if self._dead_letters is not None:
+                self._dead_letters.send(source_of(each), start)
             if ends[each] < start:
                 raise ApplianceError(codes.TOPIC_ANEW, f"{source_of(each)} ends at {ends[each]}, taken up to {start}")
             if start < begins[each]:
@@ -284,6 +291,9 @@ class TopicWorker:
             self._reading_bytes = sum(each.size_bytes for each in filled.values()) / report.readings
         for buffer in filled.values():
             buffer.taken()
+        if self._dead_letters is not None and holds_letters(report.refused):
+            for partition, buffer in filled.items():
+                self._dead_letters.send(source_of(partition), buffer.start)
         return report
 
     def _hold_unknown(self, consumer: KafkaConsumer, partition: TopicPartition, each: _Partition) -> None:
