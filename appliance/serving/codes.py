@@ -56,9 +56,10 @@ REQUEST_TOO_LARGE = declare(
 )
 NOT_A_PREDICTION = declare(
     "APL-SERVE-009",
-    "A record of the prediction topic is no prediction",
-    meaning="Somebody else than the gateway's site wrote to the topic of kafka.predictions. Nothing behind the last "
-    "commit was taken, and nothing is lost: the gateway's files hold every prediction.",
+    "A record of the prediction topic is no prediction of this site",
+    meaning="Somebody else than this site wrote to the topic of kafka.predictions, or the gateway's files were "
+    "exchanged: what came out is not what they say. Nothing behind the last commit was taken, and nothing is lost: the "
+    "gateway's files hold every prediction.",
     action="Find who may write to the topic and take the right away. Then go on with another topic: name it in "
     "kafka.predictions.",
     exit_code=3,

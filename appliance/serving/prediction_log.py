@@ -74,12 +74,16 @@ class PredictionWriter:
 
 def close_segment(folder: Path, path: Path) -> Path:
     """Give a segment the next number of the log; gives its new path."""
-    log = folder / "log"
-    log.mkdir(parents=True, exist_ok=True)
+    (folder / "log").mkdir(parents=True, exist_ok=True)
     with atomic.exclusive(folder / ".lock"):
-        target = log / f"{len(segments(folder)) + 1:012d}.jsonl"
+        target = segment_path(folder, len(segments(folder)) + 1)
         atomic.move(path, target)
     return target
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Where closed segment `number`, counted from 1, lies or will lie."""
+    return folder / "log" / f"{number:012d}.jsonl"
 
 
 def segments(folder: Path) -> list[Path]:

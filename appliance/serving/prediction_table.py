@@ -145,6 +145,7 @@ class PredictionTable:
             for record in chain.from_iterable(polled):
                 segment = intake.add(record)
                 if segment is not None:
+                    topic.check_own(segment)
                     waiting.append(segment)
                     size_bytes += segment.size_bytes
                 if intake.whole:

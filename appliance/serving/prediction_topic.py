@@ -4,7 +4,9 @@ Rules
 1. The gateway knows nothing of it. It answers with the brokers away, and its segments wait.
 2. A segment is one transaction. How far segments were sent is written down beside them as a hint: where it is lost or
    wrong, some are sent again, and are known by their numbers.
-3. One process of a site is at work here at a time.
+3. What comes out must be what the gateway's file of that number says. Who else could write to the topic, or another
+   site that was given the same one, would otherwise pass for the gateway.
+4. One process of a site is at work here at a time.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from appliance.base import atomic
+from appliance.base.errors import ApplianceError
 from appliance.ingestion.topics.buffer import Record
 from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.log_reader import check_topic, read_to_end
 from appliance.ingestion.topics.transactions import TransactionProducer
-from appliance.serving import prediction_log
-from appliance.serving.prediction_records import records_of
+from appliance.serving import codes, prediction_log
+from appliance.serving.prediction_records import TakenSegment, records_of
 
 
 class PredictionTopic:
@@ -68,6 +71,18 @@ class PredictionTopic:
                     producer.send(records_of(number, prediction_log.read_lines(path)))
                     atomic.write_bytes(self._hint, b"%d" % number)
         return len(segments)
+
+    def check_own(self, segment: TakenSegment) -> None:
+        """Compare a segment that came out with the gateway's file. Raises ApplianceError: APL-SERVE-009."""
+        path = prediction_log.segment_path(self._folder, segment.number)
+        data = path.read_bytes() if path.is_file() else None
+        came = b"".join((each.value or b"") + b"\n" for each in segment.records)
+        if data is None or data[: data.rfind(b"\n") + 1] != came:
+            first = f" from offset {segment.records[0].offset}" if segment.records else ""
+            said = "has no such segment" if data is None else "wrote something else"
+            raise ApplianceError(
+                codes.NOT_A_PREDICTION, f"segment {segment.number}{first}: the gateway {said}", where=self.source
+            )
 
     def read(self, start: int) -> closing[Generator[Sequence[Record]]]:
         """See `read_to_end`."""

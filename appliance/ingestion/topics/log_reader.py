@@ -21,11 +21,13 @@ from appliance.ingestion.topics.connection import (
     ends_of,
     named,
     opened,
+    partitions_of,
     source_of,
 )
 
 FETCH_BYTES = 8 << 20  # what is in memory at once is about twice this
 POLL_S = 0.5
+CLOSE_S = 5.0
 STALL_S = 30.0  # without a record, though there are some to be read
 
 
@@ -73,15 +75,13 @@ def _consumer(connection: Connection, topic: str) -> Iterator[KafkaConsumer]:
     )
     try:
         with named(connection):
-            found = consumer.partitions_for_topic(topic)
-            if not found:
-                raise ApplianceError(codes.TOPIC_UNFIT, f"no topic {topic!r}, or the user may not describe it")
-            if len(found) != 1:
-                raise ApplianceError(codes.TOPIC_UNFIT, f"topic {topic!r} has {len(found)} partitions, expected 1")
+            count = len(partitions_of(consumer, topic))
+            if count != 1:
+                raise ApplianceError(codes.TOPIC_UNFIT, f"topic {topic!r} has {count} partitions, expected 1")
             yield consumer
     finally:
         with contextlib.suppress(errors.KafkaError, OSError):
-            consumer.close(autocommit=False)
+            consumer.close(autocommit=False, timeout_ms=int(CLOSE_S * 1000))
 
 
 def _read(consumer: KafkaConsumer, partition: TopicPartition, end: int) -> Iterator[Sequence[Record]]:

@@ -3,14 +3,13 @@
 Rules
 1. The producer is idempotent and waits for all replicas. Whoever opens another one with the same transactional id ends
    what the first had begun: a writer that was killed leaves nothing that a reader waits for.
-2. Nothing waits for ever. kafka-python's commit does when the broker went away, and so is left to a thread of its own.
-   A transaction that could not be ended in time may have been committed or not: send it again, readers tell repeats.
+2. Nothing waits for ever. A transaction whose end was not heard of in time may have been committed or not: send it
+   again, readers tell repeats.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable
 
 from kafka import KafkaProducer, errors
@@ -18,7 +17,7 @@ from kafka import KafkaProducer, errors
 from appliance.base.errors import ApplianceError
 from appliance.ingestion.topics import codes
 from appliance.ingestion.topics.buffer import Outgoing
-from appliance.ingestion.topics.connection import Connection, as_error, named, opened
+from appliance.ingestion.topics.connection import Connection, as_error, named, opened, within
 from appliance.ingestion.topics.log_reader import check_topic
 from appliance.ingestion.topics.producer import ACKNOWLEDGED_S, BATCH_BYTES, acknowledged
 
@@ -77,24 +76,10 @@ class TransactionProducer:
                 for each in records
             ]
         acknowledged(self._connection, sent)
-        self._commit()
-
-    def _commit(self) -> None:
-        failures: list[errors.KafkaError] = []
-
-        def work() -> None:
-            try:
-                self._producer.commit_transaction()
-            except errors.KafkaError as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(ACKNOWLEDGED_S)
-        if thread.is_alive():
-            failures.append(errors.KafkaTimeoutError(f"not committed within {ACKNOWLEDGED_S:g} s"))
-        if failures:
-            raise as_error(self._connection, failures[0], codes.SEND_FAILED)
+        try:
+            within(ACKNOWLEDGED_S, self._producer.commit_transaction)
+        except errors.KafkaError as error:
+            raise as_error(self._connection, error, codes.SEND_FAILED) from error
 
     def _close(self, within_s: float) -> None:
         with contextlib.suppress(errors.KafkaError):

@@ -49,6 +49,7 @@ from appliance.ingestion.topics.connection import (
     ends_of,
     named,
     opened,
+    partitions_of,
     source_of,
 )
 from appliance.ingestion.topics.dead_letters import DeadLetterTopic, holds_letters
@@ -176,7 +177,7 @@ class TopicWorker:
         )
         try:
             with named(self._connection):
-                self._check_topic(consumer)
+                partitions_of(consumer, self._topic)
                 listener = _Listener(consumer)
                 consumer.subscribe([self._topic], listener=listener)
                 self._loop(consumer, listener, until_end=until_end, stop=stop, progress=progress)
@@ -360,10 +361,6 @@ class TopicWorker:
             consumer.commit(given, timeout_ms=int(HINT_S * 1000))
         except errors.KafkaError as error:
             _log.info("the group's offset was not stored: %s", error)
-
-    def _check_topic(self, consumer: KafkaConsumer) -> None:
-        if not consumer.partitions_for_topic(self._topic):
-            raise ApplianceError(codes.TOPIC_UNFIT, f"no topic {self._topic!r}, or the user may not describe it")
 
     def _gap(self, partition: TopicPartition, start: int, begins: int) -> None:
         source = source_of(partition)

@@ -1,6 +1,9 @@
 """Predictions through a real broker into the lake: what was answered is there once, whatever is killed or away."""
 
+import contextlib
+import os
 import random
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from appliance.base.clock import SystemClock
 from appliance.base.errors import ApplianceError
 from appliance.config.site import open_site
+from appliance.ingestion.topics import log_reader, producer, transactions
 from appliance.ingestion.topics.log_reader import read_to_end
 from appliance.ingestion.topics.transactions import TransactionProducer
 from appliance.serving.deployment import Deployment
@@ -21,6 +25,7 @@ from appliance.wiring.parts import Parts
 from tests.integration.flips import flipped, rewrite
 from tests.integration.kill_counts import KILLS
 from tests.integration.product import ENVIRONMENT, PYTHON, Product
+from tests.integration.storage.killing import running_pid
 from tests.integration.topics.conftest import connection_of, make_topic
 from tests.portal_site import prediction
 
@@ -190,9 +195,8 @@ def test_while_the_broker_is_away_records_wait_and_afterwards_all_are_there(site
 def test_a_foreign_record_is_refused_by_its_offset(site, connection):
     site.answer(2)
     site.flush()
-    producer = kafka.KafkaProducer(**connection.settings(), acks="all")
-    offset = producer.send(site.topic, b"no prediction").get(30).offset
-    producer.close()
+    with kafka.KafkaProducer(**connection.settings(), acks="all") as stranger:
+        offset = stranger.send(site.topic, b"no prediction").get(30).offset
     site.answer(2)
     with pytest.raises(ApplianceError, match=f"APL-SERVE-009: .*offset {offset}"):
         site.flush()
@@ -210,15 +214,70 @@ def test_a_topic_of_several_partitions_is_refused(site, admin):
 
 def test_a_writer_that_never_ended_its_transaction_is_ended_by_the_next_one(connection, topic):
     segment = records_of(1, [(b"{}", prediction(0, ""))])
-    producer = kafka.KafkaProducer(**connection.settings(), acks="all", transactional_id=f"serving-{topic}")
-    producer.init_transactions()
-    producer.begin_transaction()
-    producer.send(topic, b"left behind", partition=0).get(30)
+    left = kafka.KafkaProducer(**connection.settings(), acks="all", transactional_id=f"serving-{topic}")
+    left.init_transactions()
+    left.begin_transaction()
+    left.send(topic, b"left behind", partition=0).get(30)
     with TransactionProducer(connection, topic, f"serving-{topic}") as other:
         other.send(segment)
     found = [each for records in read_to_end(connection, topic, 0) for each in records]
     assert [(each.value, tuple(each.headers)) for each in found] == [(b"{}", segment[0].headers)]
-    producer.close(timeout=5)
+    left.close(timeout=5)
+
+
+@contextlib.contextmanager
+def frozen(servers):
+    """The broker takes connections and answers nothing, as behind a network that swallows packets."""
+    pid = running_pid(servers, "kafka")
+    stopped = []
+
+    def freeze():
+        os.kill(pid, signal.SIGSTOP)
+        stopped.append(pid)
+
+    try:
+        yield freeze
+        assert stopped
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def then(work, after):
+    def both(*args, **kwargs):
+        found = work(*args, **kwargs)
+        after()
+        return found
+
+    return both
+
+
+@pytest.mark.parametrize("moment", ["before it sends", "before it commits"])
+def test_a_writer_gives_up_a_broker_that_hangs(servers, connection, topic, monkeypatch, moment):
+    for module in (transactions, producer):
+        monkeypatch.setattr(module, "ACKNOWLEDGED_S", 6.0)
+    monkeypatch.setattr(transactions, "BLOCK_S", 3.0)
+    segment = records_of(1, [(b"{}", prediction(0, ""))] * 3)
+    with (
+        frozen(servers) as freeze,
+        pytest.raises(ApplianceError, match=r"APL-TOPIC-0(02|10)"),
+        TransactionProducer(connection, topic, f"serving-{topic}") as writer,
+    ):
+        if moment == "before it sends":
+            freeze()
+        else:
+            monkeypatch.setattr(transactions, "acknowledged", then(transactions.acknowledged, freeze))
+        writer.send(segment)
+    monkeypatch.undo()
+    with TransactionProducer(connection, topic, f"serving-{topic}") as writer:
+        writer.send(segment)
+    found = [dict(each.headers)["line"] for records in read_to_end(connection, topic, 0) for each in records]
+    assert found in ([b"1", b"2", b"3"], [b"1", b"2", b"3"] * 2)
+
+
+def test_a_reader_gives_up_a_broker_that_hangs(servers, connection, topic, monkeypatch):
+    with frozen(servers) as freeze, pytest.raises(ApplianceError, match="APL-TOPIC-002"):
+        monkeypatch.setattr(log_reader, "opened", then(log_reader.opened, freeze))
+        list(read_to_end(connection, topic, 0))
 
 
 def _write(connection, topic, transactional_id):
@@ -243,7 +302,7 @@ REFUSED = {
 def test_each_role_may_do_its_own_and_nothing_else(servers, admin, case):
     role, act, words, code = REFUSED[case]
     if act is _read:
-        with kafka.KafkaProducer(**connection_of(servers, "serving").settings(), acks="all") as producer:
-            producer.send("predictions", b"to be read", partition=0).get(30)
+        with kafka.KafkaProducer(**connection_of(servers, "serving").settings(), acks="all") as writer:
+            writer.send("predictions", b"to be read", partition=0).get(30)
     with pytest.raises(ApplianceError, match=code):
         act(connection_of(servers, role), *words)

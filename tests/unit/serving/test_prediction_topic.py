@@ -213,6 +213,22 @@ def test_a_foreign_record_is_refused_with_its_offset_and_nothing_behind_it_is_ta
     site.check_each_is_there_once()
 
 
+def test_a_prediction_that_the_gateway_did_not_make_is_refused(site):
+    """Well made, and with the next number: only the gateway's file tells."""
+    forged = prediction(7, "")
+    site.answer(1)
+    site.flush(TOPIC)
+    site.partition(TOPIC).send(records_of(2, [(msgspec.json.encode(forged), forged)]))
+    with pytest.raises(ApplianceError, match=r"APL-SERVE-009: .*segment 2 from offset 2: the gateway has no"):
+        site.flush(TOPIC)
+    site.answer(1)
+    with pytest.raises(ApplianceError, match=r"APL-SERVE-009: .*segment 2 from offset 2: the gateway wrote"):
+        site.flush(TOPIC)
+    assert len(site.taken()) == 1
+    assert site.flush("another") == 1
+    site.check_each_is_there_once()
+
+
 SKIPS = {
     "a segment": (2, records_of(4, [(LINE, prediction(0, ""))])),
     "the first line": (2, records_of(3, [(LINE, prediction(0, ""))] * 2)[1:]),
