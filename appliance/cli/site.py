@@ -104,6 +104,8 @@ def check(call: Call) -> Result:
     asked = (
         ("object store", storage.store, lambda: [call.parts.files.holds(f"{each}/none") for each in (LAKE, OBJECTS)]),
         ("catalog", storage.catalog, lambda: call.parts.lake.tables()),
+        ("prediction topic", site.settings.kafka.predictions, lambda: _ask_topic(call)),
+        ("dead letters", site.settings.kafka.dead_letters, lambda: _ask_dead_letters(call)),
     )
     for name, address, ask in asked:
         if address:
@@ -120,6 +122,20 @@ def check(call: Call) -> Result:
         text=text,
         exit_code=4 if problems else 0,
     )
+
+
+def _ask_dead_letters(call: Call) -> None:
+    topic = call.parts.dead_letter_topic
+    if topic is not None:
+        topic.check()
+
+
+def _ask_topic(call: Call) -> None:
+    from appliance.serving.deployment import Deployment
+
+    topic = Deployment(call.parts).prediction_topic()
+    if topic is not None:
+        topic.check()
 
 
 @command("site", "show", example="appliance site show storage")

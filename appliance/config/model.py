@@ -83,7 +83,7 @@ class IngestSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Readings from a topic. Files are relative to the site's folder."""
+    """Readings from a topic, and predictions through one. Files are relative to the site's folder."""
 
     servers: Annotated[
         str, Meta(description="Brokers to begin with, as host:port with commas between them; empty: no Kafka.")
@@ -114,6 +114,29 @@ class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tuple[int, ...],
         Meta(description="Schema ids that the registry does not know and that are not waited for any more."),
     ] = ()
+    dead_letters: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{0,200}\Z",
+            description="Topic of one partition that records which cannot be decoded are copied to; empty: none. "
+            "The tables keep them in any case.",
+        ),
+    ] = ""
+    predictions: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{0,200}\Z",
+            description="Topic of this site alone, of one partition, that predictions go through into the lake; empty: "
+            "they go there from the gateway's files.",
+        ),
+    ] = ""
+    predictions_user: Annotated[
+        str, Meta(description="User of the role serving at the brokers, who writes that topic (SCRAM-SHA-512).")
+    ] = "serving"
+    predictions_password_file: Annotated[
+        str,
+        Meta(description="File with its password, one line, mode 600; empty: that of the servers on this machine."),
+    ] = ""
 
 
 class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,8 +3,8 @@
 Rules
 1. A letter is an item of a source that could not be decoded, wholly or in part: rows of ``quarantine.readings`` without
    an index. Its bytes are in its raw object: the whole file of a spool, or one value of a topic.
-2. It is shown by its size, its digest and the schema that it names, never by its content. Its bytes leave only by
-   `take_out`, which a command records first.
+2. It is shown by its size, its digest and the schema that it names, never by its content. Its bytes leave by
+   `take_out`, which a command records first, and where a site names a topic for them those of a topic by that one.
 3. A mended copy is one or more reading batches. It must decode without a fault, else nothing is sent. It goes into the
    spool, where it is judged like everything that comes in; readings that are there already are recognised.
 4. The letter stays in quarantine, so that the ledger holds; ``ledger.letters`` says that it was answered, and by what.
@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,23 @@ class Letters:
         Raises:
             ApplianceError: APL-STORAGE-004.
         """
-        data = self._objects.read(letter.raw_digest)
-        if not data.startswith(segment.MAGIC):
-            return data
-        records = segment.unpack(data).records
-        place = records["offset"].to_pylist().index(letter.position)
-        value: bytes | None = records["value"][place].as_py()
-        return value or b""
+        return next(self.with_bytes([letter]))[1]
+
+    def with_bytes(self, letters: Iterable[Letter]) -> Iterator[tuple[Letter, bytes]]:
+        """Each letter with its bytes; letters of one raw object follow each other, and it is read once for them.
+
+        Raises:
+            ApplianceError: APL-STORAGE-004.
+        """
+        for digest, group in groupby(sorted(letters, key=_by_object), key=lambda each: each.raw_digest):
+            data = self._objects.read(digest)
+            if not data.startswith(segment.MAGIC):
+                yield from ((letter, data) for letter in group)
+                continue
+            records = segment.unpack(data).records
+            place = {offset: number for number, offset in enumerate(records["offset"].to_pylist())}
+            for letter in group:
+                yield letter, records["value"][place[letter.position]].as_py() or b""
 
     def look(self, letter: Letter) -> Look:
         """What may be told of the bytes."""
@@ -206,6 +217,10 @@ class Letters:
             return {}
         rows = self._lake.scan(names.LETTERS).sort_by("answered_at").to_pylist()
         return {(row["source"], row["position"]): rfc3339(row["answered_at"]) for row in rows}
+
+
+def _by_object(letter: Letter) -> tuple[str, int]:
+    return letter.raw_digest, letter.position
 
 
 def _letter(rows: Sequence[dict[str, Any]], answered: str | None) -> Letter:

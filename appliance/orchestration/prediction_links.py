@@ -1,4 +1,6 @@
-"""Checks one recorded prediction: its record in the gateway's own segment, features and score recomputed.
+"""Checks one recorded prediction: its record as the gateway wrote it, features and score recomputed.
+
+The record stands in a segment of the gateway, or in the raw object of the topic that it came through.
 
 The record is searched in the committed files of ``predictions.served``. One that is not found may stand in a file that
 was altered, so all of them are checked before it counts as unknown.
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 
 from appliance.governance.package import MODEL
 from appliance.governance.package_store import package_folder
+from appliance.ingestion.segment import unpack
 from appliance.orchestration.case import Case
 from appliance.orchestration.model_links import verify_model
 from appliance.orchestration.recompute import recompute_prediction
@@ -94,15 +97,14 @@ def _check(case: Case, record: Mapping[str, Any], path: str) -> None:
 
 def _check_segment(case: Case, name: str, record: Mapping[str, Any]) -> None:
     """The row must be the record that the gateway wrote, field by field."""
-    segments = [file.path for document in case.chain.of_kind("raw") for file in document.files]
-    segments = [path for path in segments if path.endswith(".jsonl")]
+    below = [id for commit in case.chain.of_kind("commit", names.PREDICTIONS) for id in commit.inputs]
+    direct = [case.chain.documents[id] for id in dict.fromkeys(below) if id in case.chain.documents]
+    segments = [file.path for document in direct if document.kind == "raw" for file in document.files]
     if not case.chain.whole or not case.findings.sound(segments):
         return
     needle = record["prediction_id"].encode()
     for path in segments:
-        with case.files.open(path) as segment:
-            lines = segment.read().splitlines()
-        for line in lines:
+        for line in case.findings.attempt(name, partial(_lines, case, path), path) or ():
             if needle in line:
                 written = case.findings.attempt(name, partial(_as_row, line), path)
                 same = written is not None and repr(written) == repr(dict(record))
@@ -110,6 +112,15 @@ def _check_segment(case: Case, name: str, record: Mapping[str, Any]) -> None:
                 case.findings.note("recomputed", name, path, same, detail)
                 return
     case.findings.note("recomputed", name, "", False, "stands in no segment that the gateway wrote")
+
+
+def _lines(case: Case, path: str) -> list[bytes]:
+    """Raises OSError; ValueError: it is no segment of a topic."""
+    with case.files.open(path) as file:
+        data = file.read()
+    if path.endswith(".jsonl"):
+        return data.splitlines()
+    return [value for value in unpack(data).records["value"].to_pylist() if value is not None]
 
 
 def _as_row(line: bytes) -> Mapping[str, Any]:

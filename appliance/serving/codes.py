@@ -54,3 +54,21 @@ REQUEST_TOO_LARGE = declare(
     action="Send one entity per request.",
     exit_code=2,
 )
+NOT_A_PREDICTION = declare(
+    "APL-SERVE-009",
+    "A record of the prediction topic is no prediction of this site",
+    meaning="Somebody else than this site wrote to the topic of kafka.predictions, or the gateway's files were "
+    "exchanged: what came out is not what they say. Nothing behind the last commit was taken, and nothing is lost: the "
+    "gateway's files hold every prediction.",
+    action="Find who may write to the topic and take the right away. Then go on with another topic: name it in "
+    "kafka.predictions.",
+    exit_code=3,
+)
+SEGMENTS_MISSING = declare(
+    "APL-SERVE-010",
+    "The prediction topic lacks a segment",
+    meaning="Segments of the prediction log are numbered without gaps, and the next one that the table needs is not "
+    "there: the broker deleted it, or it was never written. Nothing behind the gap was taken, and nothing is lost: the "
+    "gateway's files hold every prediction.",
+    action="Set kafka.predictions to the empty text, run appliance serve flush, and set it again.",
+)

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from appliance.governance.registry import ModelVersion
 from appliance.serving.bento import Bentos
@@ -20,6 +20,9 @@ from appliance.serving.processes import GATEWAY, Processes, ProcessRecord
 from appliance.serving.routes import Candidate, Route, Routes, Target, load_routes, save_routes
 from appliance.serving.service import NAME, PACKAGE, SITE, VERSION
 from appliance.wiring.parts import Parts
+
+if TYPE_CHECKING:
+    from appliance.serving.prediction_topic import PredictionTopic
 
 ROUTES_SEEN_WITHIN_S = 0.5  # the gateway looks at the file ten times a second
 
@@ -82,14 +85,30 @@ class Deployment:
     def stop(self) -> tuple[str, ...]:
         return self.processes.stop_all()
 
+    def prediction_topic(self) -> PredictionTopic | None:
+        """The topic that predictions go through; None: this site has none."""
+        topic = self._site.settings.kafka.predictions
+        if not topic:
+            return None
+        from appliance.serving.prediction_topic import PredictionTopic
+
+        return PredictionTopic(
+            topic=topic,
+            writer=self._parts.kafka_of_serving,
+            reader=self._parts.kafka,
+            folder=self._site.serving / "predictions",
+        )
+
     def prediction_table(self) -> PredictionTable:
         return PredictionTable(
             lake=self._parts.lake,
+            objects=self._parts.objects,
             lineage=self._parts.lineage,
             folder=self._site.serving / "predictions",
             site_folder=self._site.folder,
             model_lineage=self._model_lineage,
             rotate=self._rotate,
+            topic=self.prediction_topic(),
         )
 
     def _serve(self, version: ModelVersion) -> Target:

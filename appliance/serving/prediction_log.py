@@ -7,6 +7,7 @@ Protocol
    log as well: commit protocol of the design). A gateway that starts closes what an earlier one left open.
 3. `flush` appends closed segments to the table ``predictions.served`` with the position of the source in the same
    commit, and so never twice. A torn last line (a kill in mid-write) was never answered and is dropped.
+   Where the site has a topic for predictions, `prediction_topic` takes the place of `flush`; the position is the same.
 """
 
 from __future__ import annotations
@@ -73,12 +74,16 @@ class PredictionWriter:
 
 def close_segment(folder: Path, path: Path) -> Path:
     """Give a segment the next number of the log; gives its new path."""
-    log = folder / "log"
-    log.mkdir(parents=True, exist_ok=True)
+    (folder / "log").mkdir(parents=True, exist_ok=True)
     with atomic.exclusive(folder / ".lock"):
-        target = log / f"{len(segments(folder)) + 1:012d}.jsonl"
+        target = segment_path(folder, len(segments(folder)) + 1)
         atomic.move(path, target)
     return target
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Where closed segment `number`, counted from 1, lies or will lie."""
+    return folder / "log" / f"{number:012d}.jsonl"
 
 
 def segments(folder: Path) -> list[Path]:
@@ -87,20 +92,25 @@ def segments(folder: Path) -> list[Path]:
 
 
 def read_segment(path: Path) -> list[Prediction]:
-    """The records of a closed segment; a torn last line is dropped.
+    """The records of a closed segment. Raises: see `read_lines`."""
+    return [record for _, record in read_lines(path)]
+
+
+def read_lines(path: Path) -> list[tuple[bytes, Prediction]]:
+    """The lines of a closed segment as they were written, and what they say; a torn last line is dropped.
 
     Raises:
         ApplianceError: APL-SERVE-007 when another line is not a record.
     """
     lines = path.read_bytes().split(b"\n")
     decoder = msgspec.json.Decoder(Prediction)
-    records = []
+    found = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            records.append(decoder.decode(line))
+            found.append((line, decoder.decode(line)))
         except msgspec.DecodeError as error:
             raise ApplianceError(codes.SEGMENT_BROKEN, f"line {number}: {error}", where=str(path)) from error
-    return records
+    return found
 
 
 def flush(folder: Path, position: int, append: Callable[[Sequence[Prediction], int, Sequence[Path]], None]) -> int:

@@ -6,6 +6,7 @@ are behind the parts that use them. Everything else in the product receives its 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from appliance.ingestion.sensitive.subjects import Subjects
     from appliance.ingestion.sink import Sink
     from appliance.ingestion.topics.connection import Connection
+    from appliance.ingestion.topics.dead_letters import DeadLetterTopic
     from appliance.ingestion.topics.worker import TopicWorker
     from appliance.observability.alerts import Alerts
     from appliance.storage.files import SiteFiles
@@ -190,9 +192,21 @@ class Parts:
         return Connection(
             servers=tuple(filter(None, (each.strip() for each in settings.servers.split(",")))),
             user=settings.user,
-            password_file=self.site.folder / (settings.password_file or f"servers/secrets/kafka-{settings.user}"),
+            password_file=self._kafka_password(settings.user, settings.password_file),
             ca_file=self.site.folder / (settings.ca_file or "servers/certificates/ca.pem"),
         )
+
+    @property
+    def kafka_of_serving(self) -> Connection:
+        """The way in of who writes predictions to a topic."""
+        settings = self.site.settings.kafka
+        user = settings.predictions_user
+        return dataclasses.replace(
+            self.kafka, user=user, password_file=self._kafka_password(user, settings.predictions_password_file)
+        )
+
+    def _kafka_password(self, user: str, file: str) -> Path:
+        return self.site.folder / (file or f"servers/secrets/kafka-{user}")
 
     @cached_property
     def topic_worker(self) -> TopicWorker:
@@ -212,7 +226,18 @@ class Parts:
             commit_after_s=parse_duration(settings.commit_after).total_seconds(),
             standing_folder=self.site.topics,
             refused=settings.refused_schema_ids,
+            dead_letters=self.dead_letter_topic,
         )
+
+    @cached_property
+    def dead_letter_topic(self) -> DeadLetterTopic | None:
+        """None: this site has none."""
+        from appliance.ingestion.topics.dead_letters import DeadLetterTopic
+
+        topic = self.site.settings.kafka.dead_letters
+        if not topic:
+            return None
+        return DeadLetterTopic(connection=self.kafka, topic=topic, letters=self.letters, folder=self.site.topics)
 
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:

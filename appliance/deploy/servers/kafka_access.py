@@ -1,6 +1,7 @@
 """Who may do what in Kafka: a user for each role, its topics and its rules.
 
-A role has one job: the collector brings readings and reads nothing back; ingestion reads them and writes nothing.
+A role has one job: the collector brings readings and serving its predictions, and neither reads anything back;
+ingestion reads both and writes dead letters alone, which a steward reads.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from kafka.admin import (
 )
 
 READINGS = "readings"
+DEAD_LETTERS = "readings.dead"
+PREDICTIONS = "predictions"
 CHANGES = "changes."  # what the topics of captured tables begin with; Connect makes them
 MECHANISM = "SCRAM-SHA-512"
-PARTITIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,22 @@ class Topic:
     """A topic that the product needs, with its settings."""
 
     name: str
+    partitions: int
     configs: Mapping[str, str]
 
 
 # The broker's time is the time of arrival: a time that the producer chose would be none.
-TOPICS = (Topic(name=READINGS, configs={"message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"}),)
+_CONFIGS = {"message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"}
+TOPICS = (
+    Topic(name=READINGS, partitions=3, configs=_CONFIGS),
+    # A letter that is sent again has the key of the first, and one is left. A month is time to look.
+    Topic(
+        name=DEAD_LETTERS,
+        partitions=1,
+        configs={"cleanup.policy": "compact,delete", "retention.ms": "2592000000", "max.message.bytes": "2097152"},
+    ),
+    Topic(name=PREDICTIONS, partitions=1, configs=_CONFIGS),  # one: segments of the prediction log are in order
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +90,38 @@ RULES = (
         operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
         prefixed=True,
     ),
+    Rule(
+        user="ingest",
+        resource=ResourceType.TOPIC,
+        name=DEAD_LETTERS,
+        operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
+    ),
+    Rule(
+        user="steward",
+        resource=ResourceType.TOPIC,
+        name=DEAD_LETTERS,
+        operations=(ACLOperation.READ, ACLOperation.DESCRIBE),
+    ),
+    Rule(user="steward", resource=ResourceType.GROUP, name="steward", operations=(ACLOperation.READ,), prefixed=True),
+    Rule(
+        user="ingest",
+        resource=ResourceType.TOPIC,
+        name=PREDICTIONS,
+        operations=(ACLOperation.READ, ACLOperation.DESCRIBE),
+    ),
+    Rule(
+        user="serving",
+        resource=ResourceType.TOPIC,
+        name=PREDICTIONS,
+        operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
+    ),
+    Rule(
+        user="serving",
+        resource=ResourceType.TRANSACTIONAL_ID,
+        name="serving",
+        operations=(ACLOperation.WRITE, ACLOperation.DESCRIBE),
+        prefixed=True,
+    ),
 )
 USERS = tuple(dict.fromkeys(rule.user for rule in RULES))
 
@@ -97,7 +142,7 @@ def settle(client: KafkaAdminClient, passwords: Mapping[str, str]) -> None:
             raise kafka.errors.KafkaError(f"users were not made: {answers}")
     there = set(client.list_topics())
     new = {
-        topic.name: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": dict(topic.configs)}
+        topic.name: {"num_partitions": topic.partitions, "replication_factor": 1, "configs": dict(topic.configs)}
         for topic in TOPICS
         if topic.name not in there
     }

@@ -1,4 +1,4 @@
-"""Records of one partition that were read and are not committed yet. Pure."""
+"""Records: those of one partition that were read and are not committed yet, and those to be written. Pure."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """A record to be written; it may be without a value."""
+
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
 
 
 @dataclass(kw_only=True)

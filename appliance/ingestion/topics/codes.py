@@ -37,10 +37,11 @@ FORBIDDEN = declare(
 )
 TOPIC_UNFIT = declare(
     "APL-TOPIC-006",
-    "The topic is missing or stamps no time of arrival",
+    "The topic is missing or is not as it must be",
     meaning="Records need the time at which the broker took them: message.timestamp.type=LogAppendTime. A time that "
-    "the producer chose is no time of arrival.",
-    action="Create the topic, or set message.timestamp.type=LogAppendTime for it.",
+    "the producer chose is no time of arrival. A topic of predictions has one partition, so that all are in order.",
+    action="Create the topic, or set message.timestamp.type=LogAppendTime for it. Another number of partitions needs "
+    "another topic.",
 )
 RECORDS_GONE = declare(
     "APL-TOPIC-007",

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _PROBE_S = 1.0
 _NET = "kafka.net"  # logger of the connections
 
 Client = TypeVar("Client")
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,45 @@ class Connection:
 def source_of(partition: TopicPartition) -> str:
     """The name that the position maps have for a partition."""
     return f"kafka:{partition.topic}:{partition.partition}"
+
+
+def within(limit_s: float, work: Callable[[], Given]) -> Given:
+    """What `work` gives: for calls that kafka-python has no limit for, and that wait for a broker that went away.
+
+    Raises:
+        errors.KafkaTimeoutError: it gave nothing in time; it goes on in a thread, which ends with the process.
+        errors.KafkaError: that of `work`.
+    """
+    given: list[Given] = []
+    failed: list[errors.KafkaError] = []
+
+    def run() -> None:
+        try:
+            given.append(work())
+        except errors.KafkaError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if failed:
+        raise failed[0]
+    if not given:
+        raise errors.KafkaTimeoutError(f"no answer within {limit_s:g} s")
+    return given[0]
+
+
+def partitions_of(consumer: KafkaConsumer, topic: str) -> set[int]:
+    """Those of a topic, one at least.
+
+    Raises:
+        ApplianceError: APL-TOPIC-006 it is not there, or the user may not describe it.
+        errors.KafkaError: no broker answers in time.
+    """
+    found: set[int] = within(_ANSWER_S, lambda: consumer.partitions_for_topic(topic))
+    if not found:
+        raise ApplianceError(codes.TOPIC_UNFIT, f"no topic {topic!r}, or the user may not describe it")
+    return found
 
 
 def begins_of(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:

@@ -6,12 +6,13 @@ producer is idempotent and waits for all replicas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from kafka import KafkaProducer, errors
+from kafka.producer.future import FutureRecordMetadata
 
 from appliance.base.errors import ApplianceError
 from appliance.ingestion import reading
@@ -79,17 +80,29 @@ class ReadingProducer:
         Raises:
             ApplianceError: APL-TOPIC-005 the user may not, APL-TOPIC-010 some were not acknowledged.
         """
-        sent = [
-            self._producer.send(self._topic, key=key, value=value) for key, value in values_of(batches, self._schema_id)
-        ]
-        found = []
-        for future in sent:
-            try:
-                given = future.get(timeout=ACKNOWLEDGED_S)
-            except errors.KafkaError as error:
-                raise as_error(self._connection, error, codes.SEND_FAILED) from error
-            found.append(Acknowledged(partition=given.partition, offset=given.offset))
-        return found
+        return acknowledged(
+            self._connection,
+            [
+                self._producer.send(self._topic, key=key, value=value)
+                for key, value in values_of(batches, self._schema_id)
+            ],
+        )
+
+
+def acknowledged(connection: Connection, sent: Sequence[FutureRecordMetadata]) -> list[Acknowledged]:
+    """Wait until all that was sent is acknowledged; gives where it is, in that order.
+
+    Raises:
+        ApplianceError: APL-TOPIC-005 the user may not, APL-TOPIC-010 some were not acknowledged.
+    """
+    found = []
+    for future in sent:
+        try:
+            given = future.get(timeout=ACKNOWLEDGED_S)
+        except errors.KafkaError as error:
+            raise as_error(connection, error, codes.SEND_FAILED) from error
+        found.append(Acknowledged(partition=given.partition, offset=given.offset))
+    return found
 
 
 def _registered(schemas: SchemaRegistry, subject: str) -> int:

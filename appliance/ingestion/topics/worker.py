@@ -11,7 +11,9 @@ Rules
 5. A value with a schema id that the registry does not know waits: what lies before it is committed, the partition
    stands still, an alert names the id. Nothing behind it is lost. An id in `refused` is not waited for.
 6. Records that the broker has deleted before they were taken are an error, or with `accept_gap` an alert.
-7. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. It is back
+7. Dead letters are copied to a topic of their own, if there is one: those of a commit after it, and what an earlier
+   worker left when a partition begins.
+8. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. It is back
    when a commit was made, or when all is taken: a full drive can be read. One that was never there is an error at once.
 """
 
@@ -24,11 +26,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 
-from appliance.base.clock import Clock, from_us, rfc3339, to_us
+from appliance.base.clock import Clock
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.ingestion.commit import Committer, IngestReport, Landing
@@ -37,9 +38,9 @@ from appliance.ingestion.positions import Batch, StaleBatch
 from appliance.ingestion.raw_object import chunk_of_segment
 from appliance.ingestion.schemas.registry import RegisteredSchema, SchemaRegistry
 from appliance.ingestion.segment import pack
-from appliance.ingestion.sink import EARLIEST_CLOCK
 from appliance.ingestion.topics import alerts, codes
-from appliance.ingestion.topics.buffer import LOG_APPEND_TIME, Buffer, ids_of, segment_of
+from appliance.ingestion.topics.arrival import check_times
+from appliance.ingestion.topics.buffer import Buffer, ids_of, segment_of
 from appliance.ingestion.topics.connection import (
     AWAY,
     RESTART_S,
@@ -48,8 +49,10 @@ from appliance.ingestion.topics.connection import (
     ends_of,
     named,
     opened,
+    partitions_of,
     source_of,
 )
+from appliance.ingestion.topics.dead_letters import DeadLetterTopic, holds_letters
 from appliance.ingestion.topics.standing import Standing, tell
 from appliance.storage.tables import CommitLost
 
@@ -105,6 +108,7 @@ class TopicWorker:
         commit_after_s: float,
         standing_folder: Path,
         refused: Collection[int] = (),
+        dead_letters: DeadLetterTopic | None = None,
     ) -> None:
         self._connection = connection
         self._topic = topic
@@ -115,6 +119,7 @@ class TopicWorker:
         self._commit_after_s = commit_after_s
         self._standing_folder = standing_folder
         self._refused = frozenset(refused)
+        self._dead_letters = dead_letters
         self._accept_gap = False
         self._was_well = False  # broker and tables have answered
         self._away_since = 0.0  # monotonic, when a server failed that has not done its work since; 0: none
@@ -172,7 +177,7 @@ class TopicWorker:
         )
         try:
             with named(self._connection):
-                self._check_topic(consumer)
+                partitions_of(consumer, self._topic)
                 listener = _Listener(consumer)
                 consumer.subscribe([self._topic], listener=listener)
                 self._loop(consumer, listener, until_end=until_end, stop=stop, progress=progress)
@@ -206,6 +211,8 @@ class TopicWorker:
         begins, ends = begins_of(consumer, partitions), ends_of(consumer, partitions)
         for each in set(partitions) & consumer.assignment():  # what was lost meanwhile is not ours to read
             start = self._landing.restart_point(source_of(each))
+            if self._dead_letters is not None:
+                self._dead_letters.send(source_of(each), start)
             if ends[each] < start:
                 raise ApplianceError(codes.TOPIC_ANEW, f"{source_of(each)} ends at {ends[each]}, taken up to {start}")
             if start < begins[each]:
@@ -238,7 +245,7 @@ class TopicWorker:
                 raise _StalledError
             for partition, records in found.items():
                 if partition in self._partitions and partition not in begun:
-                    self._check_times(partition, records)
+                    check_times(source_of(partition), records)
                     self._partitions[partition].buffer.add(records, records[-1].offset + 1)
             if now - asked >= ASK_AGAIN_S:
                 asked = now
@@ -285,6 +292,9 @@ class TopicWorker:
             self._reading_bytes = sum(each.size_bytes for each in filled.values()) / report.readings
         for buffer in filled.values():
             buffer.taken()
+        if self._dead_letters is not None and holds_letters(report.refused):
+            for partition, buffer in filled.items():
+                self._dead_letters.send(source_of(partition), buffer.start)
         return report
 
     def _hold_unknown(self, consumer: KafkaConsumer, partition: TopicPartition, each: _Partition) -> None:
@@ -351,23 +361,6 @@ class TopicWorker:
             consumer.commit(given, timeout_ms=int(HINT_S * 1000))
         except errors.KafkaError as error:
             _log.info("the group's offset was not stored: %s", error)
-
-    def _check_topic(self, consumer: KafkaConsumer) -> None:
-        if not consumer.partitions_for_topic(self._topic):
-            raise ApplianceError(codes.TOPIC_UNFIT, f"no topic {self._topic!r}, or the user may not describe it")
-
-    def _check_times(self, partition: TopicPartition, records: list[Any]) -> None:
-        if any(each.timestamp_type != LOG_APPEND_TIME for each in records):
-            raise ApplianceError(
-                codes.TOPIC_UNFIT, f"{partition.topic} keeps the producers' times", where=source_of(partition)
-            )
-        earliest = min(each.timestamp for each in records)
-        if earliest * 1000 < to_us(EARLIEST_CLOCK):
-            raise ApplianceError(
-                codes.BROKER_CLOCK,
-                f"a record arrived at {rfc3339(from_us(earliest * 1000))}",
-                where=source_of(partition),
-            )
 
     def _gap(self, partition: TopicPartition, start: int, begins: int) -> None:
         source = source_of(partition)

@@ -34,7 +34,11 @@ EXPLAINED = ("recomputed", "signature", "lineage", "file", "log", "audit", "trus
 
 # From the subject down: a step holds the links whose artifact begins with one of its words.
 STEPS = (
-    (("prediction ", "commit predictions.", "raw spool:predictions"), "The answer", "record and recomputation"),
+    (
+        ("prediction ", "commit predictions.", "raw spool:predictions", "raw predictions:"),
+        "The answer",
+        "record and recomputation",
+    ),
     (("model ",), "The model", "package, signatures"),
     (("training-set ",), "Training set", "rows by digest"),
     (("commit ", "silver.", "labels."), "The tables", "commit by commit"),

@@ -1,6 +1,7 @@
 """Records of a real topic are in the tables once each, whoever takes them and whatever else lies in the topic."""
 
 import contextlib
+import hashlib
 import io
 import json
 import threading
@@ -13,9 +14,12 @@ import kafka
 import pytest
 
 from appliance.base.errors import ApplianceError
+from appliance.deploy.servers import kafka_access
 from appliance.ingestion import reading
+from appliance.ingestion.letters import Letters
 from appliance.ingestion.schemas.frame import write_frame
 from appliance.ingestion.topics import worker as worker_module
+from appliance.ingestion.topics.dead_letters import DeadLetterTopic
 from appliance.ingestion.topics.producer import values_of
 from appliance.storage import codes as storage_codes
 from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
@@ -241,6 +245,76 @@ def test_a_store_that_takes_nothing_is_given_up_though_everything_can_be_read(si
     assert len(site.rows("raw.records")) == 48
 
 
+@pytest.fixture
+def dead(site, admin):
+    """The topic of dead letters of a site."""
+    name = make_topic(admin, partitions=1, **{"cleanup.policy": "compact,delete", "max.message.bytes": "2097152"})
+    letters = Letters(landing=site.landing, spool=site.sink.spool, clock=site.clock)
+    return DeadLetterTopic(connection=site.connection, topic=name, letters=letters, folder=site.folder / "topics")
+
+
+def read_all(connection, topic):
+    """Every record of a topic of one partition, in order."""
+    consumer = kafka.KafkaConsumer(**connection.settings(), auto_offset_reset="earliest", group_id=None)
+    partition = _partition(topic, 0)
+    consumer.assign([partition])
+    end, found = consumer.end_offsets([partition])[partition], []
+    until(lambda: found.extend(consumer.poll(500).get(partition, [])) or consumer.position(partition) >= end)
+    consumer.close()
+    return found
+
+
+LONGEST = b"x" * 1_000_000  # about what a broker takes
+
+
+def test_dead_letters_are_copied_to_their_topic(site, dead):
+    noise = dict(enumerate((LONGEST, None, write_frame(1, b"\xff" * 40), b"Jane Roe")))
+    with site.raw_producer() as producer:
+        for data in noise.values():
+            producer.send(site.topic, key=b"tx-1", value=data, partition=0)
+    site.send(*fleet(devices=2, each=1))
+    site.worker(dead_letters=dead).run(until_end=True)
+    found = read_all(site.connection, dead.topic)
+    source = f"kafka:{site.topic}:0"
+    assert {each.key.decode(): each.value for each in found} == {
+        f"{source}:{offset}": data or b"" for offset, data in noise.items()
+    }
+    headers = {int(dict(each.headers)["offset"]): dict(each.headers) for each in found}
+    assert {offset: (each["code"], each.get("schema_id")) for offset, each in headers.items()} == {
+        0: (b"DECODE", None), 1: (b"DECODE", None), 2: (b"DECODE", b"1"), 3: (b"DECODE", None),
+    }  # fmt: skip
+    for offset, each in headers.items():
+        assert each["digest"].decode() == f"sha256:{hashlib.sha256(noise[offset] or b'').hexdigest()}"
+    site.worker(dead_letters=dead).run(until_end=True)
+    assert len(read_all(site.connection, dead.topic)) == len(noise), "nothing is sent again"
+    site.check_nothing_lost_or_doubled()
+
+
+def test_dead_letters_that_were_left_are_sent_when_the_partition_begins_again(site, dead):
+    """As after a kill between the commit and the copy; and without the file that says how far they were sent."""
+    with site.raw_producer() as producer:
+        producer.send(site.topic, key=b"tx-1", value=b"noise", partition=1)
+    site.take()
+    for _ in range(2):
+        site.worker(dead_letters=dead).run(until_end=True)
+        for path in (site.folder / "topics").glob("*.letters"):
+            path.unlink()
+    assert [each.key.decode() for each in read_all(site.connection, dead.topic)] == [f"kafka:{site.topic}:1:0"] * 2
+
+
+def test_a_topic_of_dead_letters_that_is_missing_stops_the_worker_and_costs_nothing(site, dead):
+    missing = DeadLetterTopic(
+        connection=site.connection, topic="none", letters=dead.letters, folder=site.folder / "topics"
+    )
+    with site.raw_producer() as producer:
+        producer.send(site.topic, key=b"tx-1", value=b"noise", partition=1)
+    with pytest.raises(ApplianceError, match="APL-TOPIC-006"):
+        site.worker(dead_letters=missing).run(until_end=True)
+    site.worker(dead_letters=dead).run(until_end=True)
+    assert len(read_all(site.connection, dead.topic)) == 1
+    site.check_nothing_lost_or_doubled()
+
+
 REFUSALS = {
     "wrong password": ("APL-TOPIC-004", {"password": "wrong"}),
     "unknown user": ("APL-TOPIC-004", {"user": "nobody", "password": "wrong"}),
@@ -274,4 +348,15 @@ def test_each_role_may_do_its_own_and_nothing_else(tmp_path, servers):
         ingest.send(*fleet(devices=1, each=1))
     with pytest.raises(ApplianceError, match="APL-TOPIC-005"):
         collector.worker(group="sink").run(until_end=True)
-    assert ingest.worker(group="sink").run(until_end=True).taken.files == 1
+    steward = connection_of(servers, "steward")
+    dead = DeadLetterTopic(
+        connection=ingest.connection, topic=kafka_access.DEAD_LETTERS, folder=ingest.folder / "topics",
+        letters=Letters(landing=ingest.landing, spool=ingest.sink.spool, clock=ingest.clock),
+    )  # fmt: skip
+    with collector.raw_producer() as producer:
+        producer.send("readings", key=b"tx-1", value=b"noise")
+    assert ingest.worker(group="sink", dead_letters=dead).run(until_end=True).taken.files == 2
+    assert [each.value for each in read_all(steward, kafka_access.DEAD_LETTERS)] == [b"noise"]
+    for other in (collector.connection, ingest.connection):
+        with pytest.raises(kafka.errors.TopicAuthorizationFailedError):
+            read_all(other, kafka_access.DEAD_LETTERS)

@@ -75,6 +75,18 @@ def test_bytes_are_taken_out_as_they_came_and_into_a_new_file_alone(site, tmp_pa
     assert target.read_bytes() == NOISE
 
 
+def test_letters_of_one_object_are_read_together(site, monkeypatch):
+    """A segment of a topic has thousands of records, and may have as many letters."""
+    Partition(site, 1).take(*framed(record("tx-4", 1, readings(2))), b"one", b"two", b"three")
+    reads = []
+    read = site.objects.read
+    monkeypatch.setattr(site.objects, "read", lambda digest: reads.append(digest) or read(digest))
+    letters = site.letters.find(source="kafka:readings:1")
+    found = [(letter.position, data) for letter, data in site.letters.with_bytes(letters)]
+    assert found == [(1, b"one"), (2, b"two"), (3, b"three")]
+    assert len(reads) == 1
+
+
 @pytest.mark.parametrize("form", [mended, avro], ids=["JSON lines", "Avro"])
 def test_an_answer_comes_in_and_the_letter_counts_as_answered(site, copy, form):
     letter = site.letters.one("kafka:readings:0", 1)
