@@ -40,6 +40,7 @@ from appliance.ingestion.topics.connection import (
     ends_of,
     named,
     opened,
+    partitions_if_any,
     source_of,
 )
 from appliance.ingestion.topics.standing import Standing, tell
@@ -196,7 +197,7 @@ class ChangeWorker:
         found = [
             TopicPartition(topic, partition)
             for topic in self._topics
-            for partition in sorted(consumer.partitions_for_topic(topic) or ())
+            for partition in sorted(partitions_if_any(consumer, topic))
         ]
         new = [each for each in found if each not in waiting]
         if not new:

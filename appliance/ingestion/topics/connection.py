@@ -107,10 +107,15 @@ def partitions_of(consumer: KafkaConsumer, topic: str) -> set[int]:
         ApplianceError: APL-TOPIC-006 it is not there, or the user may not describe it.
         errors.KafkaError: no broker answers in time.
     """
-    found: set[int] = within(_ANSWER_S, lambda: consumer.partitions_for_topic(topic))
+    found = partitions_if_any(consumer, topic)
     if not found:
         raise ApplianceError(codes.TOPIC_UNFIT, f"no topic {topic!r}, or the user may not describe it")
     return found
+
+
+def partitions_if_any(consumer: KafkaConsumer, topic: str) -> set[int]:
+    """Those of a topic that may not be there yet. Raises errors.KafkaError: no broker answers in time."""
+    return within(_ANSWER_S, lambda: set(consumer.partitions_for_topic(topic) or ()))
 
 
 def begins_of(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:

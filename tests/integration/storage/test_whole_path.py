@@ -14,6 +14,7 @@ from appliance.base.clock import SystemClock, rfc3339, to_us
 from appliance.config.site import open_site
 from appliance.demo.fleet.generate import generate
 from appliance.demo.fleet.plan import LAB_MEASURE, FleetOptions, draw_plan
+from appliance.deploy.servers import kafka_access
 from appliance.ingestion import reading
 from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
@@ -40,6 +41,9 @@ def demo(minio, site, tmp_path_factory):
         "kafka.servers": site.place.address("kafka"),
         "kafka.password_file": site.place.secret_file("kafka-ingest"),
         "kafka.ca_file": site.place.authority,
+        "kafka.predictions": kafka_access.PREDICTIONS,
+        "kafka.predictions_password_file": site.place.secret_file("kafka-serving"),
+        "kafka.dead_letters": kafka_access.DEAD_LETTERS,
     }
     given = [*SMALL, *(f"{key}={value}" for key, value in {**settings, **kafka}.items())]
     past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=20)
@@ -60,9 +64,14 @@ def test_the_whole_path_ran_and_is_verified_on_what_the_bucket_holds(demo):
     product.do("reproduce", f"{MODEL}/1", "--from-lake", role="auditor")
 
 
-def test_a_damaged_object_is_named_and_no_other(demo, minio):
+@pytest.mark.parametrize("of", ["raw predictions:", "raw spool:readings"])
+def test_a_damaged_object_is_named_and_no_other(demo, minio, of):
     told = demo.product.do("verify", demo.printed["prediction_id"], role="auditor")
-    raw = next(link["path"] for link in told["links"] if link["path"].startswith("objects/") and link["ok"])
+    raw = next(
+        link["path"]
+        for link in told["links"]
+        if link["path"].startswith("objects/") and link["artifact"].startswith(of) and link["ok"]
+    )
     with Damaged(minio, raw):
         broken = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
         assert broken.code == 3
