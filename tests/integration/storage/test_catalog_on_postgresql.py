@@ -15,6 +15,7 @@ from appliance.base.errors import ApplianceError
 from appliance.deploy.servers import postgresql
 from appliance.deploy.servers.place import HOST
 from appliance.governance.lineage import Lineage
+from appliance.secrets.secret import FileSecret
 from appliance.storage.catalog import Database
 from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
@@ -53,7 +54,7 @@ def database(server):
         port=server.place.port("postgresql"),
         name="lake",
         role=ROLE,
-        password_file=server.place.secret_file(SECRET),
+        password=FileSecret(server.place.secret_file(SECRET)),
         authority=server.place.authority,
     )
 
@@ -129,7 +130,7 @@ def refused(call, *words, hint, secrets=()):
 def test_a_wrong_password(server, open_on, database, tmp_path):
     (tmp_path / "wrong").write_text("wrong-wrong-wrong")
     (tmp_path / "wrong").chmod(0o600)
-    wrong = dataclasses.replace(database, password_file=tmp_path / "wrong")
+    wrong = dataclasses.replace(database, password=FileSecret(tmp_path / "wrong"))
     secrets = ("wrong-wrong-wrong", server.place.secret(SECRET))
     refused(lambda: open_on(wrong), "password authentication failed", hint=str(tmp_path / "wrong"), secrets=secrets)
 
@@ -139,7 +140,7 @@ def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tm
     file = tmp_path / "password"
     file.write_text(server.place.secret(SECRET))
     file.chmod(0o600)
-    lake = open_on(dataclasses.replace(database, password_file=file))
+    lake = open_on(dataclasses.replace(database, password=FileSecret(file)))
     lake.ensure(NAME, SCHEMA)
     with postgresql.connect(server.place) as connection:
         connection.autocommit = True
@@ -192,7 +193,7 @@ def test_who_answers_is_no_database_of_ours(open_on, database, answer):
 
 def test_a_password_file_that_is_missing(open_on, database, tmp_path):
     with pytest.raises(ApplianceError) as caught:
-        open_on(dataclasses.replace(database, password_file=tmp_path / "none"))
+        open_on(dataclasses.replace(database, password=FileSecret(tmp_path / "none")))
     assert caught.value.code.id == "APL-STORAGE-014"
 
 

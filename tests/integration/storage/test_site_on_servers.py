@@ -10,6 +10,7 @@ import pytest
 from minio.error import S3Error
 
 from appliance.deploy.servers import postgresql
+from appliance.secrets.secret import FileSecret
 from appliance.storage.s3.connection import connect
 from tests.integration.conftest import DEMO_SEED, SMALL
 from tests.integration.product import ENVIRONMENT, Product, command, make_demo
@@ -172,8 +173,8 @@ def test_a_store_that_does_not_let_us_write_is_told_within_seconds(product, site
 
 
 def client_of(minio, site, role):
-    secret = site.place.secret_file(f"minio-{role}")
-    return connect(minio.server(access_key=role, secret_file=secret))
+    secret = FileSecret(site.place.secret_file(f"minio-{role}"))
+    return connect(minio.server(access_key=role, secret=secret))
 
 
 REFUSED = {

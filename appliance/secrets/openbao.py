@@ -1,0 +1,156 @@
+"""Reads entries of a KV version 2 engine by AppRole (OpenBao API, ``/auth/approle``, ``/secret/kv/kv-v2``).
+
+Rules
+1. TLS with the certificate checked against one authority; no proxy, no redirect, nothing from the environment.
+2. A question ends within `LIMIT_S`, login included; then it is an error with its cause. Nothing is tried twice, but:
+3. The token of a login is kept in memory until shortly before it ends. Where it is refused earlier, as after a
+   revocation, one new login decides: what is refused then is forbidden.
+4. An entry is asked for anew at each reading, by a connection of its own: a process may wait for hours between two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from hvac import exceptions
+from hvac.adapters import JSONAdapter
+
+from appliance.base.errors import ApplianceError, Code
+from appliance.base.secret_file import read_secret
+from appliance.secrets import codes
+from appliance.secrets.secret import Server
+
+LIMIT_S = 4.0  # leaves one of the five seconds in which an error must be told
+CONNECT_S = 2.0
+_MARGIN_S = 30.0  # a token that ends so soon is not used any more
+_SAID = 200  # characters of the server's words that go into a message
+_CODES: dict[type[exceptions.VaultError], Code] = {
+    exceptions.VaultDown: codes.SEALED,
+    exceptions.VaultNotInitialized: codes.SEALED,
+    exceptions.Forbidden: codes.FORBIDDEN,
+    exceptions.Unauthorized: codes.FORBIDDEN,
+    exceptions.InvalidPath: codes.MISSING,
+}
+
+
+@functools.cache
+def open_server(server: Server) -> OpenBao:
+    """The one client that a process has of a server; nothing is asked yet."""
+    return OpenBao(server)
+
+
+class OpenBao:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._token = ""
+        self._token_ends = 0.0  # by time.monotonic
+
+    def field(self, path: str, field: str) -> Any:
+        """What the newest version of an entry has in a field.
+
+        Raises:
+            ApplianceError: APL-SECRETS-002 to 008.
+        """
+        where = f"{self._server.address} {self._server.mount}/{path}"
+        question = _Question(self._server)
+        with question, _named(where):
+            if not self._token or time.monotonic() >= self._token_ends:
+                self._log_in(question, where)
+                answer = self._get(question, path)
+            else:
+                try:
+                    answer = self._get(question, path)
+                except exceptions.Forbidden:
+                    self._log_in(question, where)
+                    answer = self._get(question, path)
+        data = _part(answer, where, "data", "data")
+        if field not in data:
+            raise ApplianceError(codes.MISSING, f"the entry has no field {field!r}", where=where)
+        return data[field]
+
+    def _get(self, question: _Question, path: str) -> Any:
+        return question.ask("get", f"/v1/{self._server.mount}/data/{path}", token=self._token)
+
+    def _log_in(self, question: _Question, where: str) -> None:
+        self._token = ""
+        login = {
+            "role_id": read_secret(self._server.role_id_file, code=codes.LOGIN_REFUSED),
+            "secret_id": read_secret(self._server.secret_id_file, code=codes.LOGIN_REFUSED),
+        }
+        try:
+            answer = question.ask("post", "/v1/auth/approle/login", json=login)
+        except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.InvalidPath) as error:
+            if error.errors is None:
+                raise
+            raise ApplianceError(codes.LOGIN_REFUSED, _words(error), where=where) from error
+        auth = _part(answer, where, "auth")
+        self._token_ends = time.monotonic() + float(auth["lease_duration"]) - _MARGIN_S
+        self._token = str(auth["client_token"])
+
+
+class _Question:
+    """One connection, and the time that is left for what is asked on it. A context: leaving it closes both."""
+
+    def __init__(self, server: Server) -> None:
+        self._ends = time.monotonic() + LIMIT_S
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = str(server.authority)  # an adapter does as its session says, not as it was told itself
+        self._adapter = JSONAdapter(base_uri=server.address, session=self._session, allow_redirects=False)
+
+    def ask(self, method: str, path: str, *, token: str = "", **options: Any) -> Any:
+        """Raises what requests and hvac raise."""
+        left_s = self._ends - time.monotonic()
+        if left_s <= 0:
+            raise requests.Timeout(f"no answer within {LIMIT_S:g} s")
+        self._adapter.token = token
+        return self._adapter.request(method, path, timeout=(min(CONNECT_S, left_s), left_s), **options)
+
+    def __enter__(self) -> _Question:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+
+def _part(answer: Any, where: str, *names: str) -> dict[str, Any]:
+    """What an answer has under the names. Raises ApplianceError APL-SECRETS-008."""
+    for name in names:
+        if not isinstance(answer, dict) or not isinstance(answer.get(name), dict):
+            raise ApplianceError(codes.FAILED, f"expected an answer with {'.'.join(names)}", where=where)
+        answer = answer[name]
+    found: dict[str, Any] = answer
+    return found
+
+
+@contextlib.contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Errors of the libraries as codes. Raises ApplianceError APL-SECRETS-002 to 004 and 006 to 008."""
+    try:
+        yield
+    except exceptions.VaultError as error:
+        raise ApplianceError(_code_of(error), _words(error), where=where) from error
+    except requests.exceptions.SSLError as error:
+        reason = str(error).rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        raise ApplianceError(codes.UNTRUSTED, reason[:_SAID], where=where) from error
+    except requests.RequestException as error:
+        raise ApplianceError(codes.UNREACHABLE, f"no answer: {type(error).__name__}", where=where) from error
+    except OSError as error:  # what requests raises for a missing file of the authority
+        raise ApplianceError(codes.UNTRUSTED, str(error)[:_SAID], where=where) from error
+
+
+def _code_of(error: exceptions.VaultError) -> Code:
+    if error.errors is None:
+        return codes.FAILED  # OpenBao lists its errors in JSON; this is another server
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), codes.FAILED)
+
+
+def _words(error: exceptions.VaultError) -> str:
+    """What the server said, on one line; of an entry that is not there it says nothing."""
+    said = "; ".join(error.errors) if error.errors else f"status of {type(error).__name__}"
+    return " ".join(said.split())[:_SAID]
