@@ -103,9 +103,10 @@ def check(call: Call) -> Result:
     problems: list[str] = []
     problems += [f"role key {role} is missing" for role in ROLES if not call.parts.keys.holds(role)]
     checks = {"site file": FILE_NAME, "log": call.parts.log.checkpoint().origin}
-    problems += _secret_problems(call.parts)
-    if site.settings.secrets.openbao and not problems:
+    unread = list(_secret_problems(call.parts))
+    if site.settings.secrets.openbao and not unread:
         checks["openbao"] = site.settings.secrets.openbao
+    problems += unread
     asked = (
         ("object store", storage.store, lambda: [call.parts.files.holds(f"{each}/none") for each in (LAKE, OBJECTS)]),
         ("catalog", storage.catalog, lambda: call.parts.lake.tables()),

@@ -62,3 +62,4 @@ INVALID = declare(
     action="Write the password into the field as it is, without quotes and spaces around it.",
 )
 SERVER = frozenset({UNREACHABLE, UNTRUSTED, SEALED, LOGIN_REFUSED, FAILED})  # no entry can be read
+UNREAD = SERVER | {FORBIDDEN, MISSING, INVALID}  # every way in which reading fails

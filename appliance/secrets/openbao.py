@@ -85,7 +85,7 @@ class OpenBao:
         try:
             answer = question.ask("post", "/v1/auth/approle/login", json=login)
         except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.InvalidPath) as error:
-            if error.errors is None:
+            if error.json is None:
                 raise
             raise ApplianceError(codes.LOGIN_REFUSED, _words(error), where=where) from error
         auth = _part(answer, where, "auth")
@@ -145,12 +145,12 @@ def _named(where: str) -> Iterator[None]:
 
 
 def _code_of(error: exceptions.VaultError) -> Code:
-    if error.errors is None:
-        return codes.FAILED  # OpenBao lists its errors in JSON; this is another server
+    if error.json is None:
+        return codes.FAILED  # OpenBao answers in JSON; this is another server
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), codes.FAILED)
 
 
 def _words(error: exceptions.VaultError) -> str:
-    """What the server said, on one line; of an entry that is not there it says nothing."""
-    said = "; ".join(error.errors) if error.errors else f"status of {type(error).__name__}"
+    """What the server said, on one line; of an entry that is not there, or was deleted, it says nothing."""
+    said = "; ".join(error.errors) if error.errors else f"it answered {type(error).__name__} without a reason"
     return " ".join(said.split())[:_SAID]
