@@ -2,13 +2,11 @@
 
 import contextlib
 import dataclasses
-import shutil
 import socket
 import time
 from pathlib import Path
 
 import hvac
-import msgspec
 import pytest
 
 from appliance.config.model import SecretsSection
@@ -22,12 +20,15 @@ from appliance.secrets.secret import EntrySecret
 from appliance.secrets.settings import Secrets, role_file
 from tests.contracts.secrets import CODE, MARK, SecretContract, refused
 from tests.integration.product import Product
+from tests.integration.topics.on_servers import ended, sink
 from tests.small_site import MEASURES, batches, readings, record
 from tests.sources import certificate
 
 LIMIT_S = 5.0
 SLACK_S = 5.0  # of a machine that does other things
 MOUNT = "site"
+READINGS = 4  # of a record
+AWAY_S = 10.0  # more than the secret of the store is kept
 SUITE = "suite/place"  # an entry that the role of the suite may read
 
 
@@ -52,19 +53,8 @@ def new_secret_id(client):
     return client.auth.approle.generate_secret_id("suite")["data"]["secret_id"]
 
 
-def section(servers, role, **changes):
-    """Settings of a site that has this role; all its files are named, none of them is a password's."""
-    given = {
-        "openbao": f"https://{servers.place.address('openbao')}",
-        "ca_file": str(servers.place.authority),
-        "role_id_file": str(servers.place.secret_file(role_file(role, "role"))),
-        "secret_id_file": str(servers.place.secret_file(role_file(role, "secret"))),
-    }
-    return SecretsSection(**{**given, **changes})
-
-
 def secrets_of(servers, role, **changes):
-    return Secrets(section(servers, role, **changes), Path("/nowhere"))
+    return Secrets(SecretsSection(**servers.openbao(role) | changes), Path("/nowhere"))
 
 
 @dataclasses.dataclass
@@ -160,9 +150,10 @@ def revoked(servers, bao, folder):
     return {"secret_id_file": file_with(folder, secret_id)}
 
 
-def ended(servers, bao, folder):
+def used_up(servers, bao, folder):
     """Of one use, which it had."""
-    secret_id = bao.auth.approle.generate_secret_id("suite", num_uses=1)["data"]["secret_id"]
+    made = bao.adapter.post("/v1/auth/approle/role/suite/secret-id", json={"num_uses": 1})
+    secret_id = made["data"]["secret_id"]
     bao.auth.approle.login(bao.auth.approle.read_role_id("suite")["data"]["role_id"], secret_id, use_token=False)
     return {"secret_id_file": file_with(folder, secret_id)}
 
@@ -192,7 +183,7 @@ REFUSED = {
         SUITE,
     ),
     "a secret id that was revoked": ("APL-SECRETS-005", revoked, SUITE),
-    "a secret id that has ended": ("APL-SECRETS-005", ended, SUITE),
+    "a secret id that has ended": ("APL-SECRETS-005", used_up, SUITE),
     "no secret id": ("APL-SECRETS-005", lambda *_: {"secret_id_file": "/nowhere/id"}, SUITE),
     "a secret id that others may read": (
         "APL-SECRETS-005",
@@ -258,21 +249,6 @@ def test_a_process_reads_on_when_its_token_was_revoked_and_when_the_server_was_s
     assert secret.read(code=CODE) == MARK
 
 
-@contextlib.contextmanager
-def away(servers, folder, *patterns):
-    """Files of passwords that nobody can read meanwhile."""
-    moved = [path for each in patterns for path in (servers.place.folder / "secrets").glob(each)]
-    assert len(moved) >= len(patterns)
-    folder.mkdir()
-    for path in moved:
-        shutil.move(path, folder / path.name)
-    try:
-        yield
-    finally:
-        for path in moved:
-            shutil.move(folder / path.name, path)
-
-
 @pytest.fixture
 def product(servers, tmp_path):
     """A site of the role ingest with all its data on the servers; its settings name no password."""
@@ -281,6 +257,7 @@ def product(servers, tmp_path):
     place = servers.place
     given = {
         "kafka.servers": place.address("kafka"),
+        "kafka.commit_after": "1s",
         "storage.store": place.address("minio"),
         "storage.catalog": f"postgresql://lake@{place.address('postgresql')}/lake",
         "schemas.registry": f"https://{place.address('nginx')}/apis/ccompat/v7",
@@ -288,15 +265,16 @@ def product(servers, tmp_path):
         **{f"{each}_ca_file": place.authority for each in ("storage.store", "storage.catalog")},
         **{f"{each}.ca_file": place.authority for each in ("kafka", "schemas")},
     }
-    given |= {f"secrets.{name}": value for name, value in msgspec.to_builtins(section(servers, "ingest")).items()}
+    given |= {f"secrets.{name}": value for name, value in servers.openbao("ingest").items()}
     made = Product(tmp_path / "site")
     made.do("site", "init", *(word for key, value in given.items() for word in ("--set", f"{key}={value}")))
     (made.folder / "declarations" / "measures.toml").write_text(MEASURES)
     return made
 
 
-def send(servers, product):
-    """Two records of a collector, which has a role of its own."""
+@contextlib.contextmanager
+def collector(servers):
+    """Sends readings of a device; it has a role of its own."""
     schemas = ConfluentRegistry(
         RegistryConnection(
             url=f"https://{servers.place.address('nginx')}/apis/ccompat/v7",
@@ -314,31 +292,67 @@ def send(servers, product):
     )
     try:
         with ReadingProducer(connection, "readings", schemas) as producer:
-            producer.send(batches([record("tx-1", number, readings(4, first=number * 4)) for number in range(2)]))
+            yield lambda device: producer.send(batches([record(device, 0, readings(READINGS))]))
     finally:
         schemas.close()
 
 
-def test_readings_come_from_the_broker_into_the_lake_and_no_password_is_in_a_file(servers, product, tmp_path):
-    schema = tmp_path / "reading.avsc"
+def register(product, folder):
+    schema = folder / "reading.avsc"
     schema.write_text(reading.SCHEMA_JSON)
+    product.do("schema", "register", subject_of("readings"), schema, role="data-engineer")
+
+
+def in_the_lake(product):
+    return {each["table"]: each["rows"] for each in product.do("table", "list")["tables"]}.get("silver.readings", 0)
+
+
+def wait_for(done, patience_s=120):
+    end = time.monotonic() + patience_s
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_readings_come_from_the_broker_into_the_lake_and_no_password_is_in_a_file(servers, product, tmp_path):
     given = [servers.secret(file) for file in ("kafka-ingest", "minio-site", "postgresql-lake", "nginx")]
     given.append(servers.secret(role_file("ingest", "secret")))
-    with away(servers, tmp_path / "away", "kafka-*", "minio*", "postgresql-lake", "nginx"):
+    with servers.without_secrets("kafka-*", "minio*", "postgresql-lake", "nginx"):
         checked = product.do("site", "check")
         assert checked["problems"] == []
-        product.do("schema", "register", subject_of("readings"), schema, role="data-engineer")
-        send(servers, product)
-        taken = product.do("ingest", "topic", "--until-end", role="data-engineer")
-        assert taken["accepted"] == 8, taken
-        tables = {each["table"]: each["rows"] for each in product.do("table", "list")["tables"]}
-        assert tables["silver.readings"] == 8
+        register(product, tmp_path)
+        with collector(servers) as send:
+            send("tx-1")
+        taken = product.do("ingest", "topic", "--until-end", role="data-engineer")["taken"]
+        assert taken["accepted"] == in_the_lake(product) >= READINGS, taken
         shown = str(product.do("site", "show"))
     logs = [*servers.place.logs.rglob("*"), servers.place.folder / "openbao" / "audit.log"]
     written = [path for path in (*product.folder.rglob("*"), *logs) if path.is_file()]
     found = [(path, each) for path in written for each in given if each.encode() in path.read_bytes()]
     assert found == [], "a secret in a file"
     assert not any(each in shown for each in given)
+
+
+def test_a_worker_waits_for_an_openbao_that_was_there(servers, product, tmp_path):
+    register(product, tmp_path)
+    with collector(servers) as send:
+        send("tx-2")
+        running = sink(product)
+        try:
+            wait_for(lambda: in_the_lake(product) >= READINGS)
+            before = in_the_lake(product)
+            servers.down("openbao")
+            try:
+                send("tx-3")
+                assert ended(running, AWAY_S) is None
+            finally:
+                servers.up("openbao")
+            wait_for(lambda: in_the_lake(product) == before + READINGS)
+        finally:
+            running.terminate()
+            said = running.communicate(timeout=60)[1]
+    assert b"APL-SECRETS-002" in said
+    assert running.returncode == 0, said
 
 
 # change of a setting -> what the check says
@@ -354,8 +368,7 @@ TOLD = {
 def test_the_check_of_a_site_asks_openbao(servers, product, case):
     changes, said = TOLD[case]
     if "role" in changes:
-        found = section(servers, changes["role"])
-        changes = {f"secrets__{name}": getattr(found, name) for name in ("role_id_file", "secret_id_file")}
+        changes = {f"secrets__{name}": value for name, value in servers.openbao(changes["role"]).items()}
     product.set(**changes)
     ended = product.run("site", "check")
     assert ended.code == 4

@@ -12,10 +12,13 @@ import pytest
 from psycopg import sql
 
 from appliance.base.errors import ApplianceError
+from appliance.config.model import SecretsSection
 from appliance.deploy.servers import postgresql
+from appliance.deploy.servers.https import ask
 from appliance.deploy.servers.place import HOST
 from appliance.governance.lineage import Lineage
 from appliance.secrets.secret import FileSecret
+from appliance.secrets.settings import Secrets, entry_of
 from appliance.storage.catalog import Database
 from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
@@ -135,12 +138,31 @@ def test_a_wrong_password(server, open_on, database, tmp_path):
     refused(lambda: open_on(wrong), "password authentication failed", hint=str(tmp_path / "wrong"), secrets=secrets)
 
 
-def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tmp_path):
-    """The pool opens a new connection after the old one broke; it reads the file again."""
-    file = tmp_path / "password"
-    file.write_text(server.place.secret(SECRET))
-    file.chmod(0o600)
-    lake = open_on(dataclasses.replace(database, password=FileSecret(file)))
+@pytest.fixture(params=["file", "openbao"])
+def renewed(request, server, tmp_path):
+    """(the place of the password, what writes another one there)"""
+    if request.param == "file":
+        file = tmp_path / "password"
+        file.write_text(server.place.secret(SECRET))
+        file.chmod(0o600)
+        yield FileSecret(file), file.write_text
+        return
+    server.up("openbao")
+    entry = f"/v1/site/data/{entry_of('catalog', ROLE)}"
+    token = {"X-Vault-Token": server.secret("openbao-root-token")}
+
+    def write(text):
+        answer = ask(server.place, "openbao", entry, method="POST", body={"data": {"value": text}}, headers=token)
+        assert answer.status == 200, answer.body
+
+    yield Secrets(SecretsSection(**server.openbao("ingest")), tmp_path).password_of("catalog", ROLE, ""), write
+    write(server.place.secret(SECRET))
+
+
+def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, renewed):
+    """The pool opens a new connection after the old one broke; it reads the password again."""
+    place, write = renewed
+    lake = open_on(dataclasses.replace(database, password=place))
     lake.ensure(NAME, SCHEMA)
     with postgresql.connect(server.place) as connection:
         connection.autocommit = True
@@ -148,8 +170,8 @@ def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tm
         asked = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         try:
             connection.execute(asked, (database.name,))
-            refused(lambda: lake.head(NAME), hint=str(file))
-            file.write_text("renewed")
+            refused(lambda: lake.head(NAME), hint=str(place))
+            write("renewed")
             assert lake.head(NAME).snapshot_id is None
         finally:
             password = sql.Literal(server.place.secret(SECRET))

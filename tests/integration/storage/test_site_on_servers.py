@@ -11,7 +11,9 @@ from minio.error import S3Error
 
 from appliance.deploy.servers import postgresql
 from appliance.secrets.secret import FileSecret
-from appliance.storage.s3.connection import connect
+from appliance.storage.files import LAKE, OBJECTS
+from appliance.storage.s3 import access
+from appliance.storage.s3.connection import KEPT_S, connect
 from tests.integration.conftest import DEMO_SEED, SMALL
 from tests.integration.product import ENVIRONMENT, Product, command, make_demo
 from tests.integration.storage.killing import gone, kill, running_pid
@@ -39,9 +41,20 @@ def settings(minio, site):
     }
 
 
-def test_the_whole_path_runs_and_is_verified_on_what_the_bucket_holds(minio, site, settings, tmp_path):
-    given = [*SMALL, *(f"{key}={value}" for key, value in settings.items())]
-    product, printed = make_demo(tmp_path / "site", seed=DEMO_SEED, settings=given)
+@pytest.fixture
+def by_openbao(settings, site):
+    """The same, with every password in OpenBao."""
+    site.up("openbao")
+    own = {key: value for key, value in settings.items() if "secret" not in key and "password" not in key}
+    return own | {f"secrets.{key}": value for key, value in site.openbao("ingest").items()}
+
+
+def test_the_whole_path_runs_without_a_password_in_a_file_and_is_verified_on_what_the_bucket_holds(
+    minio, site, by_openbao, tmp_path
+):
+    given = [*SMALL, *(f"{key}={value}" for key, value in by_openbao.items())]
+    with site.without_secrets("minio*", "postgresql*"):
+        product, printed = make_demo(tmp_path / "site", seed=DEMO_SEED, settings=given)
     try:
         assert (printed["verified"], printed["ledger_imbalance"]) == (True, 0)
         assert printed["faults_found"] == printed["faults_planted"]
@@ -60,6 +73,12 @@ def test_the_whole_path_runs_and_is_verified_on_what_the_bucket_holds(minio, sit
             assert (away.code, away.error["code"]) == (1, "APL-STORAGE-011")
         finally:
             site.up("minio")
+        site.down("openbao")
+        try:
+            away = product.run("verify", printed["prediction_id"], role="auditor")
+            assert (away.code, away.error["code"]) == (1, "APL-SECRETS-002")
+        finally:
+            site.up("openbao")
     finally:
         product.stop()
 
@@ -199,3 +218,30 @@ def test_who_may_not(minio, site, case, bucket):
     assert root.stat_object(bucket, "there").size == 1
     answer = client_of(minio, site, "auditor").get_object(bucket, "there")
     assert answer.read() == b"x"
+
+
+def lets_in(client):
+    try:
+        return client.stat_object("site-lake", "there").size == 1
+    except S3Error:
+        return False
+
+
+def test_a_secret_that_is_renewed_counts_without_a_restart(minio, site, tmp_path):
+    """Within the time for which a client keeps it."""
+    buckets = {LAKE: "site-lake", OBJECTS: "site-objects"}
+    minio.client().put_object("site-lake", "there", io.BytesIO(b"x"), 1)
+    file = tmp_path / "secret"
+    file.write_text(site.secret("minio-auditor"))
+    file.chmod(0o600)
+    client = connect(minio.server(access_key="auditor", secret=FileSecret(file)))
+    assert lets_in(client)
+    try:
+        access.allow(minio.server(), "auditor", "renewed-renewed", buckets)
+        file.write_text("renewed-renewed")
+        deadline = time.monotonic() + KEPT_S + 30
+        while not lets_in(client):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    finally:
+        access.allow(minio.server(), "auditor", site.secret("minio-auditor"), buckets)
