@@ -47,8 +47,7 @@ def open_server(server: Server) -> OpenBao:
 class OpenBao:
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._token = ""
-        self._token_ends = 0.0  # by time.monotonic
+        self._token, self._token_ends = "", 0.0  # by time.monotonic
 
     def field(self, path: str, field: str) -> Any:
         """What the newest version of an entry has in a field.
@@ -57,27 +56,20 @@ class OpenBao:
             ApplianceError: APL-SECRETS-002 to 008.
         """
         where = f"{self._server.address} {self._server.mount}/{path}"
-        question = _Question(self._server)
-        with question, _named(where):
-            if not self._token or time.monotonic() >= self._token_ends:
-                self._log_in(question, where)
-                answer = self._get(question, path)
-            else:
-                try:
-                    answer = self._get(question, path)
-                except exceptions.Forbidden:
-                    self._log_in(question, where)
-                    answer = self._get(question, path)
+        with _Question(self._server) as question, _named(where):
+            answer = self._read(question, f"/v1/{self._server.mount}/data/{path}", where)
         data = _part(answer, where, "data", "data")
         if field not in data:
             raise ApplianceError(codes.MISSING, f"the entry has no field {field!r}", where=where)
         return data[field]
 
-    def _get(self, question: _Question, path: str) -> Any:
-        return question.ask("get", f"/v1/{self._server.mount}/data/{path}", token=self._token)
+    def _read(self, question: _Question, path: str, where: str) -> Any:
+        if self._token and time.monotonic() < self._token_ends:
+            with contextlib.suppress(exceptions.Forbidden):
+                return question.ask("get", path, token=self._token)
+        return question.ask("get", path, token=self._log_in(question, where))
 
-    def _log_in(self, question: _Question, where: str) -> None:
-        self._token = ""
+    def _log_in(self, question: _Question, where: str) -> str:
         login = {
             "role_id": read_secret(self._server.role_id_file, code=codes.LOGIN_REFUSED),
             "secret_id": read_secret(self._server.secret_id_file, code=codes.LOGIN_REFUSED),
@@ -89,8 +81,11 @@ class OpenBao:
                 raise
             raise ApplianceError(codes.LOGIN_REFUSED, _words(error), where=where) from error
         auth = _part(answer, where, "auth")
-        self._token_ends = time.monotonic() + float(auth["lease_duration"]) - _MARGIN_S
-        self._token = str(auth["client_token"])
+        token, life_s = auth.get("client_token"), auth.get("lease_duration")
+        if not isinstance(token, str) or not isinstance(life_s, int):
+            raise ApplianceError(codes.FAILED, "expected a token with its time", where=where)
+        self._token, self._token_ends = token, time.monotonic() + life_s - _MARGIN_S
+        return token
 
 
 class _Question:
@@ -104,12 +99,15 @@ class _Question:
         self._adapter = JSONAdapter(base_uri=server.address, session=self._session, allow_redirects=False)
 
     def ask(self, method: str, path: str, *, token: str = "", **options: Any) -> Any:
-        """Raises what requests and hvac raise."""
+        """Raises requests.RequestException, exceptions.VaultError, OSError."""
         left_s = self._ends - time.monotonic()
         if left_s <= 0:
             raise requests.Timeout(f"no answer within {LIMIT_S:g} s")
         self._adapter.token = token
-        return self._adapter.request(method, path, timeout=(min(CONNECT_S, left_s), left_s), **options)
+        try:
+            return self._adapter.request(method, path, timeout=(min(CONNECT_S, left_s), left_s), **options)
+        except (AttributeError, TypeError) as error:  # hvac's, of errors that are no list of texts
+            raise exceptions.VaultError from error
 
     def __enter__(self) -> _Question:
         return self

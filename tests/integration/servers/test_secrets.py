@@ -113,6 +113,12 @@ def test_what_the_entries_hold_is_what_the_servers_were_given(servers):
         assert secrets_of(servers, "ingest").named(f"openbao:{path}").read(code=CODE) == servers.secret(file)
 
 
+def test_the_address_alone_is_enough_on_the_machine_of_the_servers(servers):
+    section = SecretsSection(openbao=servers.openbao("ingest")["openbao"])
+    secret = Secrets(section, servers.product.folder).password_of("kafka", "ingest", "")
+    assert secret.read(code=CODE) == servers.secret("kafka-ingest")
+
+
 def test_a_second_up_changes_nothing(servers, bao):
     def state():
         versions = {
@@ -258,6 +264,7 @@ def product(servers, tmp_path):
     given = {
         "kafka.servers": place.address("kafka"),
         "kafka.commit_after": "1s",
+        "log.level": "DEBUG",
         "storage.store": place.address("minio"),
         "storage.catalog": f"postgresql://lake@{place.address('postgresql')}/lake",
         "schemas.registry": f"https://{place.address('nginx')}/apis/ccompat/v7",
@@ -351,8 +358,8 @@ def test_a_worker_waits_for_an_openbao_that_was_there(servers, product, tmp_path
         finally:
             running.terminate()
             said = running.communicate(timeout=60)[1]
-    assert b"APL-SECRETS-002" in said
     assert running.returncode == 0, said
+    assert "waiting for a server: APL-SECRETS-002" in (product.folder / "logs" / "appliance.jsonl").read_text()
 
 
 # change of a setting -> what the check says
