@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 import requests
@@ -100,12 +103,23 @@ class _Question:
 
     def ask(self, method: str, path: str, *, token: str = "", **options: Any) -> Any:
         """Raises requests.RequestException, exceptions.VaultError, OSError."""
-        left_s = self._ends - time.monotonic()
-        if left_s <= 0:
-            raise requests.Timeout(f"no answer within {LIMIT_S:g} s")
+        left_s = max(self._ends - time.monotonic(), 0.001)  # it may be 0, which the libraries take for no limit
         self._adapter.token = token
+        options["timeout"] = (min(CONNECT_S, left_s), left_s)
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(self._adapter.request(method, path, **options))
+            except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+                future.set_exception(error)
+
+        # The limits of requests are of one step of many, and none is of looking up a name.
+        threading.Thread(target=run, daemon=True).start()
         try:
-            return self._adapter.request(method, path, timeout=(min(CONNECT_S, left_s), left_s), **options)
+            return future.result(left_s)
+        except FutureTimeoutError as error:
+            raise requests.Timeout from error
         except (AttributeError, TypeError) as error:  # hvac's, of errors that are no list of texts
             raise exceptions.VaultError from error
 

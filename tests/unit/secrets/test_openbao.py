@@ -89,6 +89,16 @@ def hang(handler):
     time.sleep(openbao.LIMIT_S + 1)
 
 
+def slowly(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100")
+    handler.end_headers()
+    for _ in range(70):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
 # case -> what the server answers, the code
 ANSWERS = {
     "a login that is no JSON": ([(200, {}, b"<html>")], "APL-SECRETS-008"),
@@ -111,6 +121,7 @@ ANSWERS = {
     "an entry of KV version 1": ([login(900), answer({"data": {"value": "content"}})], "APL-SECRETS-008"),
     "an entry that is empty": ([login(900), answer({"data": {"data": None}})], "APL-SECRETS-008"),
     "silence after the login": ([login(900), hang], "APL-SECRETS-002"),
+    "an answer byte by byte": ([login(900), slowly], "APL-SECRETS-002"),
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Answers that a registry must not give: each has a code that names the cause, within five seconds."""
 
+import base64
 import dataclasses
 import json
 import socket
@@ -120,6 +121,26 @@ def test_what_an_id_stands_for_is_asked_once_and_that_it_is_unknown_each_time(so
     assert [asking.by_id(7) for _ in range(2)] == [None, None]
     assert asking.by_id(7) == asking.by_id(7)
     assert len(source.asked) == 3
+
+
+def test_a_renewed_password_counts_at_the_next_question_and_one_that_is_gone_is_told(tmp_path):
+    source = Source(tls=certificate(tmp_path / "server", "127.0.0.1"))
+    source.script = [(200, {}, b'{"schema":"\\"int\\""}')]
+    password = tmp_path / "password"
+    password.write_text("first")
+    password.chmod(0o600)
+    try:
+        asking = registry(source.url, authority=tmp_path / "server.ca", user="a", password=FileSecret(password))
+        asking.by_id(7)
+        password.write_text("second")
+        asking.by_id(8)
+        logins = [base64.b64decode(headers["Authorization"].removeprefix("Basic ")) for _, headers in source.asked]
+        assert logins == [b"a:first", b"a:second"]
+        password.unlink()
+        assert refused(lambda: asking.by_id(9)).code.id == "APL-SCHEMA-011"
+        assert len(source.asked) == 2
+    finally:
+        source.close()
 
 
 def test_nobody_listens():
