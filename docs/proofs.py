@@ -136,6 +136,8 @@ PROOFS = (
             "appliance/ingestion",
             "appliance/storage",
             *DATA_TESTS,
+            "tests/integration/kill_counts.py",
+            "tests/integration/topics/on_servers.py",
         ),
         run=data,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import json
 import secrets
@@ -13,6 +14,7 @@ from typing import Any
 
 import click
 
+from appliance.base.clock import parse_rfc3339
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.cli.command import Call, Result, command, noun
@@ -30,6 +32,9 @@ from appliance.demo.peak_memory import PeakMemory
 )
 @click.option("--devices", type=click.IntRange(25, 5000), default=200, show_default=True, help="Transformers.")
 @click.option("--days", type=click.IntRange(30, 365), default=90, show_default=True, help="Length of the history.")
+@click.option(
+    "--end", metavar="INSTANT", help="End of the history, RFC 3339, a third of a day; the last when left out."
+)
 @click.option("--seed", type=click.IntRange(0), help="Seed of the fleet; drawn and printed when left out.")
 @click.option("--requests", type=click.IntRange(1), default=2400, show_default=True, help="Questions of clients.")
 @click.option("--ett", type=click.Path(path_type=Path), help="ETTh1.csv; found in the source tree when left out.")
@@ -39,6 +44,7 @@ def run(
     call: Call,
     devices: int,
     days: int,
+    end: str | None,
     seed: int | None,
     requests: int,
     ett: Path | None,
@@ -50,12 +56,11 @@ def run(
     A site made by an earlier demo is replaced; any other folder is refused.
     """
     from appliance.demo.loopback import ensure_loopback
-    from appliance.demo.run import HOURS_PER_PERIOD, DemoOptions, guided_run
+    from appliance.demo.run import DemoOptions, guided_run
 
     started = time.monotonic()
+    last = _end(end, call.clock.now())
     ensure_loopback()
-    now = call.clock.now()
-    end = now.replace(hour=now.hour // HOURS_PER_PERIOD * HOURS_PER_PERIOD, minute=0, second=0, microsecond=0)
     options = DemoOptions(
         site=call.site_folder.absolute(),
         devices=devices,
@@ -64,7 +69,7 @@ def run(
         requests=requests,
         settings=settings,
         ett=None if no_ett else ett or _etth1(),
-        end=end,
+        end=last,
     )
     with PeakMemory() as peak, terminal_progress(NoProgress() if call.as_json else None) as progress:
         summary = guided_run(Terminal(call, options.site, progress), options)
@@ -75,6 +80,20 @@ def run(
         "peak_rss_bytes": peak.peak_bytes,
     }
     return Result(data=data, text=_closing(data, call.site_folder), exit_code=0 if summary.verified else 3)
+
+
+def _end(asked: str | None, now: dt.datetime) -> dt.datetime:
+    """The end of the fleet's last period, which is a third of a day."""
+    from appliance.demo.run import HOURS_PER_PERIOD
+
+    try:
+        given = parse_rfc3339(asked) if asked else now
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--end") from error
+    end = given.replace(hour=given.hour // HOURS_PER_PERIOD * HOURS_PER_PERIOD, minute=0, second=0, microsecond=0)
+    if asked and (given != end or given > now):
+        raise click.BadParameter(f"{asked} is not 00:00, 08:00 or 16:00 of a day up to now", param_hint="--end")
+    return end
 
 
 class Terminal:

@@ -14,6 +14,7 @@ from tests.ports import free_ports
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"
 MODEL = "incident_risk"
+DEVICES, DAYS = 60, 45  # of a small demo
 OFFLINE = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -112,14 +113,14 @@ class Product:
                 os.kill(pid, signal.SIGKILL)
 
 
-def make_demo(folder, *, seed, requests=300, settings=(), timeout_s=420):
+def make_demo(folder, *, seed, requests=300, settings=(), words=(), timeout_s=420):
     """A whole small demo site in `folder`, by the real command; gives (product, what it printed)."""
     product = Product(folder)
     done = subprocess.run(
         [
-            *command("demo", "run", "--devices", 60, "--days", 45, "--seed", seed, "--requests", requests),
+            *command("demo", "run", "--devices", DEVICES, "--days", DAYS, "--seed", seed, "--requests", requests),
             *("--no-ett", *port_settings(), *(word for each in settings for word in ("--set", each))),
-            *("--site", str(folder), "--json"),
+            *(*words, "--site", str(folder), "--json"),
         ],
         cwd=product.folder.parent, env=ENVIRONMENT, capture_output=True, timeout=timeout_s,
     )  # fmt: skip

@@ -41,7 +41,7 @@ def subject_of(topic: str) -> str:
 def values_of(batches: Batches, schema_id: int) -> Iterator[tuple[bytes, bytes]]:
     """Key and framed value of each batch."""
     content, ends = encode_records(batches)
-    starts = np.concatenate([[0], ends[:-1]])
+    starts = np.concatenate([[0], ends])[:-1]
     devices = batches.device_id
     keys = devices.to_pylist() if isinstance(devices, pa.Array | pa.ChunkedArray) else list(devices)
     for key, start, end in zip(keys, starts.tolist(), ends.tolist(), strict=True):

@@ -18,6 +18,7 @@ from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.secrets.secret import EntrySecret
 from appliance.secrets.settings import Secrets, role_file
+from appliance.storage.s3.connection import KEPT_S
 from tests.contracts.secrets import CODE, MARK, SecretContract, refused
 from tests.integration.product import Product
 from tests.integration.topics.on_servers import ended, sink
@@ -28,7 +29,7 @@ LIMIT_S = 5.0
 SLACK_S = 5.0  # of a machine that does other things
 MOUNT = "site"
 READINGS = 4  # of a record
-AWAY_S = 10.0  # more than the secret of the store is kept
+AWAY_S = KEPT_S + 3.0
 SUITE = "suite/place"  # an entry that the role of the suite may read
 
 

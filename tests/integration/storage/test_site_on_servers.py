@@ -1,4 +1,4 @@
-"""A site on MinIO and PostgreSQL: the whole path, kills of both servers, and who may do what."""
+"""A site on MinIO and PostgreSQL: kills of both servers, refusals, and who may do what."""
 
 import io
 import json
@@ -9,13 +9,12 @@ import time
 import pytest
 from minio.error import S3Error
 
-from appliance.deploy.servers import postgresql
 from appliance.secrets.secret import FileSecret
 from appliance.storage.files import LAKE, OBJECTS
 from appliance.storage.s3 import access
 from appliance.storage.s3.connection import KEPT_S, connect
-from tests.integration.conftest import DEMO_SEED, SMALL
-from tests.integration.product import ENVIRONMENT, Product, command, make_demo
+from tests.integration.product import ENVIRONMENT, Product, command
+from tests.integration.storage.conftest import settings_on
 from tests.integration.storage.killing import gone, kill, running_pid
 from tests.small_site import MEASURES, avro, readings, record
 
@@ -27,77 +26,7 @@ START_S = 5.0  # of the command itself, on a machine that does other things
 
 @pytest.fixture
 def settings(minio, site):
-    """Of a site that has nothing yet."""
-    site.up("postgresql")
-    with postgresql.connect(site.place, database="lake") as connection:
-        connection.execute("DROP OWNED BY lake")
-    return {
-        "storage.store": minio.address,
-        "storage.store_secret_file": site.place.secret_file("minio-site"),
-        "storage.store_ca_file": site.place.authority,
-        "storage.catalog": f"postgresql://lake@{site.place.address('postgresql')}/lake",
-        "storage.catalog_password_file": site.place.secret_file("postgresql-lake"),
-        "storage.catalog_ca_file": site.place.authority,
-    }
-
-
-@pytest.fixture
-def by_openbao(settings, site):
-    """The same, with every password in OpenBao."""
-    site.up("openbao")
-    own = {key: value for key, value in settings.items() if "secret" not in key and "password" not in key}
-    return own | {f"secrets.{key}": value for key, value in site.openbao("ingest").items()}
-
-
-def test_the_whole_path_runs_without_a_password_in_a_file_and_is_verified_on_what_the_bucket_holds(
-    minio, site, by_openbao, tmp_path
-):
-    given = [*SMALL, *(f"{key}={value}" for key, value in by_openbao.items())]
-    with site.without_secrets("minio*", "postgresql*"):
-        product, printed = make_demo(tmp_path / "site", seed=DEMO_SEED, settings=given)
-    try:
-        assert (printed["verified"], printed["ledger_imbalance"]) == (True, 0)
-        assert printed["faults_found"] == printed["faults_planted"]
-        held = [path for name in ("lake", "objects") for path in (product.folder / name).rglob("*") if path.is_file()]
-        assert held == [], "bytes of data in the site's folder"
-        product.do("reproduce", "incident_risk/1", "--from-lake", role="auditor")
-        told = product.do("verify", printed["prediction_id"], role="auditor")
-        raw = next(link["path"] for link in told["links"] if link["path"].startswith("objects/") and link["ok"])
-        with Damaged(minio, raw):
-            broken = product.run("verify", printed["prediction_id"], role="auditor")
-            assert broken.code == 3
-            assert {link["path"] for link in broken.printed["links"] if not link["ok"]} == {raw}
-        site.down("minio")
-        try:
-            away = product.run("verify", printed["prediction_id"], role="auditor")
-            assert (away.code, away.error["code"]) == (1, "APL-STORAGE-011")
-        finally:
-            site.up("minio")
-        site.down("openbao")
-        try:
-            away = product.run("verify", printed["prediction_id"], role="auditor")
-            assert (away.code, away.error["code"]) == (1, "APL-SECRETS-002")
-        finally:
-            site.up("openbao")
-    finally:
-        product.stop()
-
-
-class Damaged:
-    """Another version of an object, put by the server's administrator; taken away at the end, which is not locked."""
-
-    def __init__(self, minio, name):
-        self._client, self._key = minio.client(), name.removeprefix("objects/")
-
-    def __enter__(self):
-        answer = self._client.get_object("site-objects", self._key)
-        data = bytearray(answer.read())
-        answer.release_conn()
-        data[len(data) // 2] ^= 1
-        self._client.put_object("site-objects", self._key, io.BytesIO(bytes(data)), len(data))
-
-    def __exit__(self, *_):
-        self._client.remove_object("site-objects", self._key)  # a mark: the versions below it are locked
+    return settings_on(minio, site)
 
 
 @pytest.fixture

@@ -8,9 +8,20 @@ import subprocess
 import time
 
 import pytest
+from kafka.admin import (
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialDeletion,
+)
 
 from appliance.base.clock import FixedClock
-from appliance.deploy.servers import certificates
+from appliance.deploy.servers import certificates, kafka, kafka_access
+from appliance.ingestion import reading
+from appliance.ingestion.topics.producer import subject_of
 from tests.integration.servers.running import Servers
 from tests.integration.storage.killing import gone, kill, running_pid
 from tests.integration.topics.cable import Cable
@@ -114,6 +125,48 @@ def test_a_key_that_was_taken_back_stops_it(servers, appliance):
             assert ended(running.process)["code"] == "APL-STORAGE-008"
         finally:
             assert servers.mc("admin", "user", "enable", "site", "site").returncode == 0
+
+
+@pytest.fixture
+def as_its_role(servers, appliance, admin):
+    """The sink reads the product's topic, which is new, as the user of its role; elsewhere it is the administrator."""
+    product, site = appliance
+    admin.delete_topics([kafka_access.READINGS])
+    until(lambda: kafka_access.READINGS not in admin.list_topics())
+    kafka.settle(servers.place)
+    site.topic = kafka_access.READINGS
+    schema = product.folder / "reading.avsc"
+    schema.write_text(reading.SCHEMA_JSON)
+    product.do("schema", "register", subject_of(site.topic), schema, role="data-engineer")
+    secret = servers.place.secret_file("kafka-ingest")
+    product.set(kafka__topic=site.topic, kafka__group="sink", kafka__user="ingest", kafka__password_file=str(secret))
+    return appliance
+
+
+def test_a_login_at_the_broker_that_was_taken_back_stops_it(servers, as_its_role, admin):
+    """The broker asks for it with the next connection."""
+    with Running(as_its_role) as running:
+        admin.alter_user_scram_credentials([UserScramCredentialDeletion("ingest", kafka_access.MECHANISM)])
+        running.send()
+        until(running.taken, seconds=90)
+        servers.kill("kafka")
+        try:
+            assert ended(running.process, seconds=120)["code"] == "APL-TOPIC-004"
+        finally:
+            until(lambda: servers.ready("kafka"), seconds=90)
+            kafka.settle(servers.place)
+
+
+def test_a_rule_at_the_broker_that_was_taken_back_stops_it(servers, as_its_role, admin):
+    topic = ResourcePattern(ResourceType.TOPIC, kafka_access.READINGS, ACLResourcePatternType.LITERAL)
+    with Running(as_its_role) as running:
+        admin.delete_acls([ACLFilter("User:ingest", "*", ACLOperation.READ, ACLPermissionType.ALLOW, topic)])
+        try:
+            running.send()
+            assert ended(running.process, seconds=120)["code"] == "APL-TOPIC-005"
+            assert not running.taken()
+        finally:
+            kafka.settle(servers.place)
 
 
 def test_a_password_that_was_taken_back_is_told_and_waited_for(servers, appliance):

@@ -1,0 +1,225 @@
+"""One demo site on MinIO and PostgreSQL with its passwords in OpenBao, and what happens to it: verified, damaged, its
+store away, and live readings by Kafka when some devices get a firmware that sends milliseconds.
+"""
+
+import datetime as dt
+import io
+import math
+from types import SimpleNamespace
+
+import fastavro
+import pytest
+
+from appliance.base.clock import SystemClock, rfc3339, to_us
+from appliance.config.site import open_site
+from appliance.demo.fleet.generate import generate
+from appliance.demo.fleet.plan import LAB_MEASURE, FleetOptions, draw_plan
+from appliance.ingestion import reading
+from appliance.ingestion.topics.connection import Connection
+from appliance.ingestion.topics.producer import ReadingProducer, subject_of
+from appliance.secrets.secret import FileSecret
+from appliance.wiring.parts import Parts
+from tests.integration.conftest import DEMO_SEED, SMALL
+from tests.integration.product import DAYS, DEVICES, MODEL, make_demo
+from tests.integration.storage.conftest import settings_on
+from tests.small_site import batches
+
+pytestmark = pytest.mark.integration
+
+DAY_US, HOUR_US, QUARTER_US = 86_400_000_000, 3_600_000_000, 900_000_000
+SLOTS = 96  # quarters of an hour of a day
+MEASURES = 3
+GONE_WRONG_FOR_H = 12  # longer than a thermal feature may be old
+
+
+@pytest.fixture(scope="module")
+def demo(minio, site, tmp_path_factory):
+    """`product`, what its demo `printed`, the `end` of its history: a day ago, so that readings may follow."""
+    named = settings_on(minio, site)
+    settings = {key: value for key, value in named.items() if "secret" not in key and "password" not in key}
+    site.up("kafka", "openbao")
+    settings |= {"kafka.servers": site.place.address("kafka"), "kafka.ca_file": site.place.authority}
+    settings |= {f"secrets.{key}": value for key, value in site.openbao("ingest").items()}
+    given = [*SMALL, *(f"{key}={value}" for key, value in settings.items())]
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=20)
+    end = past.replace(hour=past.hour // 8 * 8, minute=0, second=0, microsecond=0)
+    folder = tmp_path_factory.mktemp("whole") / "site"
+    with site.without_secrets("minio*", "postgresql*", "kafka-*"):
+        product, printed = make_demo(folder, seed=DEMO_SEED, settings=given, words=("--end", rfc3339(end)))
+    yield SimpleNamespace(product=product, printed=printed, end=end)
+    product.stop()
+    site.down("kafka")
+    site.down("openbao")
+
+
+def test_the_whole_path_ran_and_is_verified_on_what_the_bucket_holds(demo):
+    product, printed = demo.product, demo.printed
+    assert (printed["verified"], printed["ledger_imbalance"]) == (True, 0)
+    assert printed["faults_found"] == printed["faults_planted"]
+    held = [path for name in ("lake", "objects") for path in (product.folder / name).rglob("*") if path.is_file()]
+    assert held == [], "bytes of data in the site's folder"
+    product.do("reproduce", f"{MODEL}/1", "--from-lake", role="auditor")
+
+
+def test_a_damaged_object_is_named_and_no_other(demo, minio):
+    told = demo.product.do("verify", demo.printed["prediction_id"], role="auditor")
+    raw = next(link["path"] for link in told["links"] if link["path"].startswith("objects/") and link["ok"])
+    with Damaged(minio, raw):
+        broken = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
+        assert broken.code == 3
+        assert {link["path"] for link in broken.printed["links"] if not link["ok"]} == {raw}
+
+
+def test_verification_says_that_the_store_is_away(demo, site):
+    site.down("minio")
+    try:
+        away = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
+        assert (away.code, away.error["code"]) == (1, "APL-STORAGE-011")
+    finally:
+        site.up("minio")
+
+
+def test_verification_says_that_openbao_is_away(demo, site):
+    site.down("openbao")
+    try:
+        away = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
+        assert (away.code, away.error["code"]) == (1, "APL-SECRETS-002")
+    finally:
+        site.up("openbao")
+
+
+class Damaged:
+    """Another version of an object, put by the server's administrator; at the end the right bytes are put again.
+
+    Taking it away would leave a mark of a deletion, since the versions below are locked: the object would be missing.
+    """
+
+    def __init__(self, minio, name):
+        self._client, self._key = minio.client(), name.removeprefix("objects/")
+
+    def __enter__(self):
+        answer = self._client.get_object("site-objects", self._key)
+        self._data = answer.read()
+        answer.release_conn()
+        damaged = bytearray(self._data)
+        damaged[len(damaged) // 2] ^= 1
+        self._put(bytes(damaged))
+
+    def __exit__(self, *_):
+        self._put(self._data)
+
+    def _put(self, data):
+        self._client.put_object("site-objects", self._key, io.BytesIO(data), len(data))
+
+
+class Field:
+    """The devices out there, whose last day goes on: each sends by the topic what it measured the day before."""
+
+    def __init__(self, site, folder, end):
+        self._place, self._days, self.firmware, self._sent = site.place, {}, {}, 0
+        options = FleetOptions(devices=DEVICES, days=DAYS, end=end, seed=DEMO_SEED)
+        generate(options, folder)
+        plan = draw_plan(options)
+        healthy = {plan.names[index] for index in plan.healthy_devices}
+        for path in sorted((folder / "readings").glob("*.avro"))[-8:]:
+            with path.open("rb") as file:
+                for record in fastavro.reader(file):
+                    day = self._days.setdefault(record["device_id"], {})
+                    for each in record["readings"]:
+                        if each["measure"] != LAB_MEASURE and to_us(end) - DAY_US <= each["event_time"] < to_us(end):
+                            day[each["measure"], each["event_time"]] = each
+        self._days = {
+            device: list(day.values())
+            for device, day in self._days.items()
+            if device in healthy and len(day) == MEASURES * SLOTS
+        }
+        self.devices = sorted(self._days)
+
+    def send(self, schemas, after_us, until_us):
+        """Readings of [after, until), a record for each device; gives how many each device sent."""
+        self._sent += 1
+        records = [self._record(device, after_us, until_us) for device in self.devices]
+        connection = Connection(
+            servers=(self._place.address("kafka"),), user="collector",
+            password=FileSecret(self._place.secret_file("kafka-collector")), ca_file=self._place.authority,
+        )  # fmt: skip
+        with ReadingProducer(connection, "readings", schemas) as producer:
+            producer.send(batches(records))
+        return len(records[0]["readings"])
+
+    def _record(self, device, after_us, until_us):
+        milliseconds = device in self.firmware
+        rows = []
+        for each in self._days[device]:
+            time_us = each["event_time"]
+            while (time_us := time_us + DAY_US) < until_us:
+                if time_us >= after_us:
+                    rows.append({**each, "event_time": time_us // 1000 if milliseconds else time_us})
+        return {
+            "device_id": device, "firmware": self.firmware.get(device, "3.1.7"), "sequence": 10**6 + self._sent,
+            "produced_at": until_us, "trace_id": f"{self._sent:032x}", "readings": rows,
+        }  # fmt: skip
+
+
+def test_a_firmware_that_sends_milliseconds_by_the_topic(demo, site, tmp_path):
+    """Noticed with the first record; the bytes are kept; the model does not answer for those devices; one command
+    brings all of it in after the fix. Simulated time goes by records: each is of a quarter of an hour.
+    """
+    product = demo.product
+    schema = tmp_path / "reading.avsc"
+    schema.write_text(reading.SCHEMA_JSON)
+    product.do("schema", "register", subject_of("readings"), schema, role="data-engineer")
+    parts = Parts(site=open_site(product.folder), clock=SystemClock())
+    field = Field(site, tmp_path / "fleet", demo.end)
+    product.do("serve", "start", "--model", MODEL)
+
+    def taken(after_us, until_us):
+        each = field.send(parts.schemas, after_us, until_us)
+        return each, product.do("ingest", "topic", "--until-end", role="data-engineer")
+
+    def alarmed():
+        return {alert.subject for alert in parts.alerts.all() if alert.code == "FORMAT"} - before
+
+    def asked():
+        """device -> its answer now."""
+        product.do("feature", "materialize", role="data-engineer")
+        return {device: product.do("predict", MODEL, device) for device in chosen}
+
+    before = {alert.subject for alert in parts.alerts.all() if alert.code == "FORMAT"}
+    now_us = to_us(dt.datetime.now(dt.UTC)) // QUARTER_US * QUARTER_US
+    began_us = now_us - GONE_WRONG_FOR_H * HOUR_US
+    taken(to_us(demo.end), began_us - QUARTER_US)
+    taken(began_us - QUARTER_US, began_us)
+    assert alarmed() == set()
+    books = product.do("ingest", "ledger")
+
+    switched = field.devices[:: len(field.devices) // math.ceil(0.08 * len(field.devices))]
+    chosen = [*switched[:3], *(device for device in field.devices if device not in switched)][:6]
+    field.firmware = dict.fromkeys(switched, "4.3.0")
+    first, report = taken(began_us, began_us + QUARTER_US)  # within 15 simulated minutes
+    assert alarmed() == {f"device {device}" for device in switched}
+    assert report["taken"]["refused"] == {"EVENT_TIME": first * len(switched)}
+    rest, report = taken(began_us + QUARTER_US, now_us)
+    lost = (first + rest) * len(switched)
+    after = product.do("ingest", "ledger")
+    assert (after["quarantined"] - books["quarantined"], after["imbalance"]) == (lost, 0)
+    kept = parts.lake.scan("quarantine.readings", where="code == 'EVENT_TIME'").to_pylist()
+    assert len(kept) == lost
+    assert all(parts.objects.holds(row["raw_digest"]) for row in kept)
+
+    flagged = asked()
+    for device in chosen:
+        wrong = device in switched
+        assert (flagged[device]["outcome"] == "abstain") == wrong, flagged[device]
+        assert ("load_mean_24h: age" in flagged[device]["reason"]) == wrong, flagged[device]
+    fixed = product.folder / "declarations" / "decoders.toml"
+    fixed.write_text(fixed.read_text() + '\n[[decoder]]\nfirmware = "4.3.0"\nevent_time_unit = "ms"\n')
+    assert product.do("quarantine", "reparse", role="data-engineer")["accepted"] == lost
+    closed = product.do("ingest", "ledger")
+    assert (closed["quarantined"], closed["imbalance"]) == (books["quarantined"], 0)
+    assert closed["accepted"] == closed["came_in"] - closed["quarantined"]
+    answered = asked()
+    assert {answer["outcome"] for answer in answered.values()} <= {"positive", "negative"}, answered
+    product.do("serve", "flush")
+    product.do("verify", answered[switched[0]]["prediction_id"], role="auditor")
+    product.do("verify", flagged[switched[0]]["prediction_id"], role="auditor")
