@@ -15,6 +15,7 @@ storage             object store and Iceberg tables
 governance          audit, roles, lineage, registry, approvals
 observability       metrics, drift, calibration, alerts, GPU telemetry
 trust               keys, ceremony, transparency log, signed statements, verification
+secrets             passwords of services: files, or entries of OpenBao read by AppRole
 config              the site file and declaration files
 base                standard library only: errors, crash-safe files, canonical JSON, clock, processes, logs
 """

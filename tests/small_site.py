@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from appliance.base.clock import FixedClock, to_us
-from appliance.config.model import IngestSection, StorageSection
+from appliance.config.model import IngestSection, SecretsSection, StorageSection
 from appliance.governance.lineage import Lineage
 from appliance.ingestion import encode, ledger
 from appliance.ingestion.commit import Landing
@@ -15,6 +15,7 @@ from appliance.ingestion.drop import Drops
 from appliance.ingestion.quarantine import Quarantine
 from appliance.ingestion.sink import Sink
 from appliance.observability.alerts import Alerts
+from appliance.secrets.settings import Secrets
 from appliance.storage.catalog import database_of
 from appliance.storage.files import files_of
 from appliance.storage.objects import objects_of
@@ -119,8 +120,10 @@ class SmallSite:
         section = IngestSection(**settings)
         self.log = ListLog()
         self.lineage = Lineage(folder / "lineage", self.log)
-        self.lake = Lake(folder / "lake", files_of(storage, folder), self.lineage, database_of(storage, folder))
-        self.objects = objects_of(storage, folder)
+        secrets = Secrets(SecretsSection(), folder)
+        files, database = files_of(storage, folder, secrets), database_of(storage, folder, secrets)
+        self.lake = Lake(folder / "lake", files, self.lineage, database)
+        self.objects = objects_of(storage, folder, secrets)
         self.alerts = Alerts(folder / "alerts")
         parts = {
             "lake": self.lake,

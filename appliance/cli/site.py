@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from appliance.cli.command import ROLES, Call, Result, command, noun
 from appliance.config import codes
 from appliance.config.model import SiteFile
 from appliance.config.site import FILE_NAME, Site, init_site, open_site, setting_rows
+from appliance.secrets import codes as secret_codes
 from appliance.storage.files import LAKE, OBJECTS
 from appliance.wiring.parts import Parts
 
@@ -96,11 +98,15 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 @command("site", "check", example="appliance site check --site ./site")
 def check(call: Call) -> Result:
-    """Check site file, keys, trust material and the servers that hold data, and name every problem."""
+    """Check site file, keys, trust material, and the servers that hold data and secrets, and name every problem."""
     site, storage = call.site, call.site.settings.storage
     problems: list[str] = []
     problems += [f"role key {role} is missing" for role in ROLES if not call.parts.keys.holds(role)]
     checks = {"site file": FILE_NAME, "log": call.parts.log.checkpoint().origin}
+    unread = list(_secret_problems(call.parts))
+    if site.settings.secrets.openbao and not unread:
+        checks["openbao"] = site.settings.secrets.openbao
+    problems += unread
     asked = (
         ("object store", storage.store, lambda: [call.parts.files.holds(f"{each}/none") for each in (LAKE, OBJECTS)]),
         ("catalog", storage.catalog, lambda: call.parts.lake.tables()),
@@ -136,6 +142,26 @@ def _ask_topic(call: Call) -> None:
     topic = Deployment(call.parts).prediction_topic()
     if topic is not None:
         topic.check()
+
+
+def _secret_problems(parts: Parts) -> Iterator[str]:
+    """What is wrong with the places of secrets, and with those in OpenBao; files are read by whoever needs them."""
+    from appliance.secrets.secret import EntrySecret
+
+    try:
+        used = parts.secrets_in_use()
+    except ApplianceError as error:
+        yield f"connectors: {error}"
+        return
+    for name, find in used.items():
+        try:
+            secret = find()
+            if isinstance(secret, EntrySecret):
+                secret.read(code=secret_codes.INVALID)
+        except ApplianceError as error:
+            yield f"{name}: {error}"
+            if error.code in secret_codes.SERVER:
+                return  # the others would say the same
 
 
 @command("site", "show", example="appliance site show storage")

@@ -49,6 +49,40 @@ class TrustSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
 
 
+class SecretsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where passwords are read: files of the site, or OpenBao. Files are relative to the site's folder."""
+
+    openbao: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^\s/@:?#]+:[0-9]{1,5})?\Z",
+            description="OpenBao server, https://host:port. With it a password that no setting names is read from the "
+            "entry of that user, as kafka/ingest; empty: passwords are files.",
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(description="Certificates that the server's must be issued by; empty: those of the servers here."),
+    ] = ""
+    role_id_file: Annotated[
+        str,
+        Meta(
+            description="File with the role id of our AppRole, mode 600; "
+            "empty: that of the role ingest of the servers on this machine."
+        ),
+    ] = ""
+    secret_id_file: Annotated[
+        str,
+        Meta(
+            description="File with the secret id of our AppRole, mode 600; "
+            "empty: that of the role ingest of the servers on this machine."
+        ),
+    ] = ""
+    mount: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\Z", description="Path of the KV engine (version 2).")
+    ] = "site"
+
+
 class IngestSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Spool, limits of hostile input, and commits."""
 
@@ -98,7 +132,8 @@ class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     password_file: Annotated[
         str,
         Meta(
-            description="File with the user's password, one line, mode 600; empty: that of the servers on this machine."
+            description="The user's password: a file with one line, mode 600, or openbao:PATH#FIELD; "
+            "empty: that of the servers on this machine."
         ),
     ] = ""
     ca_file: Annotated[
@@ -135,7 +170,10 @@ class KafkaSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "serving"
     predictions_password_file: Annotated[
         str,
-        Meta(description="File with its password, one line, mode 600; empty: that of the servers on this machine."),
+        Meta(
+            description="Its password: a file with one line, mode 600, or openbao:PATH#FIELD; "
+            "empty: that of the servers on this machine."
+        ),
     ] = ""
 
 
@@ -152,7 +190,10 @@ class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     store_access_key: Annotated[str, Meta(description="Who the site is to that server.")] = "site"
     store_secret_file: Annotated[
         str,
-        Meta(description="File with the secret of that key, mode 600; empty: that of the servers on this machine."),
+        Meta(
+            description="The secret of that key: a file, mode 600, or openbao:PATH#FIELD; "
+            "empty: that of the servers on this machine."
+        ),
     ] = ""
     store_ca_file: Annotated[
         str,
@@ -184,7 +225,10 @@ class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = ""
     catalog_password_file: Annotated[
         str,
-        Meta(description="File with the role's password, mode 600; empty: that of the servers on this machine."),
+        Meta(
+            description="The role's password: a file, mode 600, or openbao:PATH#FIELD; "
+            "empty: that of the servers on this machine."
+        ),
     ] = ""
     catalog_ca_file: Annotated[
         str,
@@ -374,7 +418,13 @@ class SchemasSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, Meta(description="Certificates that the registry's must be issued by; empty: the system's.")
     ] = ""
     user: Annotated[str, Meta(description="User at the registry; empty: none is asked for.")] = ""
-    password_file: Annotated[str, Meta(description="File with the user's password, one line, mode 600.")] = ""
+    password_file: Annotated[
+        str,
+        Meta(
+            description="The user's password: a file with one line, mode 600, or openbao:PATH#FIELD; "
+            "empty: that of the servers on this machine."
+        ),
+    ] = ""
     timeout: Annotated[str, Meta(description="Limit of one question to the registry, attempts included.")] = "4s"
     compatibility: Annotated[
         Literal["NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"],
@@ -414,6 +464,7 @@ class SiteFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     site: SiteSection = SiteSection()
     trust: TrustSection = TrustSection()
+    secrets: SecretsSection = SecretsSection()
     ingest: IngestSection = IngestSection()
     kafka: KafkaSection = KafkaSection()
     connect: ConnectSection = ConnectSection()

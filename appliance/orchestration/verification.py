@@ -34,6 +34,7 @@ from appliance.orchestration.model_links import verify_model
 from appliance.orchestration.prediction_links import verify_prediction
 from appliance.orchestration.removed_files import sentences
 from appliance.orchestration.trust_changes import ANCHOR, newest_anchor
+from appliance.secrets.settings import secrets_of
 from appliance.storage.files import files_of
 from appliance.trust import ceremony, cosigning, log_check, witness_policy
 from appliance.trust import codes as trust_codes
@@ -59,7 +60,7 @@ class Verifier:
     def __init__(self, site: Site, clock: Clock) -> None:
         self._site, self._clock = site, clock
         self._findings = Findings(site.folder)
-        self._files = files_of(site.settings.storage, site.folder)
+        self._files = files_of(site.settings.storage, site.folder, secrets_of(site))
         self._lineage = Lineage(site.lineage, _NoLog())
         self._unwitnessed = "that the log is the one that anybody else saw"
 

@@ -35,6 +35,7 @@ from appliance.ingestion.ledger import Ledger
 from appliance.observability.alerts import Alert, Alerts
 from appliance.observability.staleness import Staleness, staleness
 from appliance.orchestration.journal import Journal, Run
+from appliance.secrets.settings import secrets_of
 from appliance.storage import names
 from appliance.storage.catalog import database_of
 from appliance.storage.files import files_of
@@ -131,9 +132,9 @@ class PortalData:
 
     @cached_property
     def lake(self) -> Lake:
-        settings = self.site.settings.storage
-        database = database_of(settings, self.site.folder)
-        return Lake(self.site.lake, files_of(settings, self.site.folder), self.lineage, database)
+        settings, secrets = self.site.settings.storage, secrets_of(self.site)
+        database = database_of(settings, self.site.folder, secrets)
+        return Lake(self.site.lake, files_of(settings, self.site.folder, secrets), self.lineage, database)
 
     def tables(self) -> tuple[TableSummary, ...]:
         return tuple(summarize(self.lake, name) for name in self.lake.tables())

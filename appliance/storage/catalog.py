@@ -2,7 +2,7 @@
 
 Rules
 1. A connection to PostgreSQL is TLS with the server's certificate and name checked (verify-full), and proves the
-   password without showing it (SCRAM). The password is read from its file for every new connection, so that it
+   password without showing it (SCRAM). The password is read from its place for every new connection, so that it
    stands in no address, no log and no error, and a renewed one counts at once.
 2. A database holds the catalog of one site. Where the files of the tables lie is told elsewhere (`storage.files`).
 3. What the database says becomes one error with cause and fix, within `CONNECT_S` when it cannot be reached.
@@ -25,8 +25,9 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from appliance.base.errors import ApplianceError
-from appliance.base.secret_file import read_secret
 from appliance.config.model import StorageSection
+from appliance.secrets.secret import Secret, from_text, to_text
+from appliance.secrets.settings import Secrets
 from appliance.storage import codes
 
 CONNECT_S = 3  # for each address of the host; leaves two of the five seconds in which an error must be told
@@ -41,7 +42,7 @@ class Database:
     """A database on PostgreSQL and who we are to it.
 
     Attributes:
-        password_file: holds the password of `role`.
+        password: of `role`.
         authority: PEM file of the authority that issued the server's certificate.
     """
 
@@ -49,15 +50,19 @@ class Database:
     port: int
     name: str
     role: str
-    password_file: Path
+    password: Secret
     authority: Path
 
     def __str__(self) -> str:
         return f"postgresql://{self.role}@{self.host}:{self.port}/{self.name}"
 
 
-def database_of(settings: StorageSection, site_folder: Path) -> Database | None:
-    """The database that a site's settings name; none: the catalog is a file."""
+def database_of(settings: StorageSection, site_folder: Path, secrets: Secrets) -> Database | None:
+    """The database that a site's settings name; none: the catalog is a file.
+
+    Raises:
+        ApplianceError: APL-SECRETS-001.
+    """
     if not settings.catalog:
         return None
     parts = urlsplit(settings.catalog)  # its form is checked with the settings
@@ -67,7 +72,7 @@ def database_of(settings: StorageSection, site_folder: Path) -> Database | None:
         port=int(parts.port or 0),
         name=name,
         role=role,
-        password_file=site_folder / (settings.catalog_password_file or f"servers/secrets/postgresql-{role}"),
+        password=secrets.password_of("catalog", role, settings.catalog_password_file),
         authority=site_folder / (settings.catalog_ca_file or "servers/certificates/ca.pem"),
     )
 
@@ -101,7 +106,7 @@ def failed(error: sqlalchemy.exc.SQLAlchemyError, folder: Path, database: Databa
 def _hint(said: str, database: Database) -> str:
     """What to do, by the words of PostgreSQL and of its client library; they have no code before there is a session."""
     by_words = (
-        ("password authentication failed", f"Check the role, and its password in {database.password_file}."),
+        ("password authentication failed", f"Check the role, and its password in {database.password}."),
         ("certificate", f"Check address and clock, and that {database.authority} is the authority of the server."),
         ("SSL", "The server must offer TLS and take SCRAM passwords over it; check its settings."),
         ("does not exist", "Make the database and the role first, or correct their names."),
@@ -115,13 +120,13 @@ def _hint(said: str, database: Database) -> str:
 
 def _on_postgresql(folder: Path, database: Database, files: Mapping[str, str]) -> SqlCatalog:
     url = sqlalchemy.URL.create(
-        "postgresql+passwordfile",
+        "postgresql+secret",
         username=database.role,
         host=database.host,
         port=database.port,
         database=database.name,
         query={
-            "password_file": str(database.password_file),
+            "secret": to_text(database.password),
             "sslmode": "verify-full",
             "sslrootcert": str(database.authority),
             "require_auth": "scram-sha-256",
@@ -149,15 +154,15 @@ def _made(folder: Path, uri: str, properties: Mapping[str, str]) -> SqlCatalog:
     raise AssertionError
 
 
-class PasswordFileDialect(PGDialect_psycopg):
-    """psycopg with the password from a file: ``postgresql+passwordfile://role@host/name?password_file=…``."""
+class SecretDialect(PGDialect_psycopg):
+    """psycopg with the password from its place: ``postgresql+secret://role@host/name?secret=…``."""
 
-    driver = "passwordfile"
+    driver = "secret"
     supports_statement_cache = True
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
-        password = read_secret(Path(options.pop("password_file")), code=codes.SECRET_UNREADABLE)
+        password = from_text(options.pop("secret")).read(code=codes.SECRET_UNREADABLE)
         return super().connect(*arguments, password=password, **options)
 
 
-registry.register("postgresql.passwordfile", __name__, PasswordFileDialect.__name__)
+registry.register("postgresql.secret", __name__, SecretDialect.__name__)

@@ -1,6 +1,7 @@
 """Error codes of `appliance.storage`."""
 
 from appliance.base.errors import declare
+from appliance.secrets import codes as secret_codes
 
 COMMIT_LOST = declare(
     "APL-STORAGE-001",
@@ -87,7 +88,6 @@ BUCKET_LACKS = declare(
     meaning="Versioning, object lock or encryption was asked for, and the store does not do it, whatever it answered.",
     action="Use a store that has the feature; object lock can be chosen only when a bucket is made.",
 )
-NOT_SEEN = frozenset({STORE_REFUSED, BUCKET_MISSING, STORE_UNTRUSTED, STORE_AWAY, STORE_FAILED})  # no bytes were seen
 SECRET_UNREADABLE = declare(
     "APL-STORAGE-014",
     "The file with the secret cannot be used",
@@ -95,6 +95,14 @@ SECRET_UNREADABLE = declare(
     "may read.",
     action="Write the secret into the file, mode 0600, with no white space around it.",
 )
+NOT_SEEN = secret_codes.UNREAD | {  # no bytes were seen
+    STORE_REFUSED,
+    BUCKET_MISSING,
+    STORE_UNTRUSTED,
+    STORE_AWAY,
+    STORE_FAILED,
+    SECRET_UNREADABLE,
+}
 COLUMNS_REFUSED = declare(
     "APL-STORAGE-030",
     "The columns of a table cannot become what is declared",

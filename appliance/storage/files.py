@@ -27,6 +27,7 @@ from appliance.base import atomic
 from appliance.base.clock import UTC
 from appliance.base.digest import PREFIX
 from appliance.config.model import StorageSection
+from appliance.secrets.settings import Secrets
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -201,13 +202,13 @@ class SiteFiles:
         return self._arrow
 
 
-def files_of(settings: StorageSection, site_folder: Path) -> SiteFiles:
+def files_of(settings: StorageSection, site_folder: Path, secrets: Secrets) -> SiteFiles:
     """The files of a site, where its settings say."""
     if not settings.store:
         return SiteFiles(site_folder)
     from appliance.storage.s3.files import BucketFiles
     from appliance.storage.s3.site import bucket_of, properties_of, server_of
 
-    server = server_of(settings, site_folder)
+    server = server_of(settings, site_folder, secrets)
     places = {each: BucketFiles.of(server, bucket_of(settings, each)) for each in (LAKE, OBJECTS)}
     return SiteFiles(site_folder, places, properties_of(server))

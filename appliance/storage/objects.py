@@ -25,6 +25,7 @@ from appliance.base import codes as base_codes
 from appliance.base.digest import digest_bytes, digest_file, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.config.model import StorageSection
+from appliance.secrets.settings import Secrets
 from appliance.storage import codes
 from appliance.storage.checked_file import CheckedFile
 from appliance.storage.files import OBJECTS
@@ -115,18 +116,18 @@ class FolderStore:
         return self.path_of(digest).is_file()
 
 
-def objects_of(settings: StorageSection, site_folder: Path) -> ObjectStore:
+def objects_of(settings: StorageSection, site_folder: Path, secrets: Secrets) -> ObjectStore:
     """The raw bytes of a site, where its settings say.
 
     Raises:
-        ApplianceError: APL-STORAGE-009, 010, 014.
+        ApplianceError: APL-STORAGE-009, 010, 014; APL-SECRETS-001 to 009.
     """
     if not settings.store:
         return FolderStore(site_folder / OBJECTS, site_folder)
     from appliance.storage.s3.site import bucket_of, server_of
     from appliance.storage.s3.store import S3Store
 
-    return S3Store(server_of(settings, site_folder), bucket_of(settings, OBJECTS))
+    return S3Store(server_of(settings, site_folder, secrets), bucket_of(settings, OBJECTS))
 
 
 @contextlib.contextmanager

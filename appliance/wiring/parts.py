@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from appliance.base.clock import Clock
 from appliance.config.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from appliance.features.store import FeatureStore
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from appliance.ingestion.topics.dead_letters import DeadLetterTopic
     from appliance.ingestion.topics.worker import TopicWorker
     from appliance.observability.alerts import Alerts
+    from appliance.secrets.secret import Secret
+    from appliance.secrets.settings import Secrets
     from appliance.storage.files import SiteFiles
     from appliance.storage.objects import ObjectStore
     from appliance.storage.tables import Lake
@@ -60,6 +63,47 @@ class Parts:
 
     site: Site
     clock: Clock
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        from appliance.secrets.settings import secrets_of
+
+        return secrets_of(self.site)
+
+    def secrets_in_use(self) -> Mapping[str, Callable[[], Secret | None]]:
+        """Setting or connector -> its secret, of all that the site declares; the calls raise APL-SECRETS-001.
+
+        Raises:
+            ApplianceError: APL-CONN-001.
+        """
+        from appliance.ingestion.connectors.declaration import load_all, secret_of
+        from appliance.storage.catalog import database_of
+        from appliance.storage.s3.site import server_of
+
+        def of_catalog() -> Secret | None:
+            database = database_of(storage, self.site.folder, self.secrets)
+            return None if database is None else database.password
+
+        settings, storage = self.site.settings, self.site.settings.storage
+        found: dict[str, Callable[[], Secret | None]] = {"storage.catalog_password_file": of_catalog}
+        if settings.kafka.servers:
+            found["kafka.password_file"] = lambda: self.kafka.password
+            if settings.kafka.predictions:
+                found["kafka.predictions_password_file"] = lambda: self.kafka_of_serving.password
+        if storage.store:
+            found["storage.store_secret_file"] = lambda: server_of(storage, self.site.folder, self.secrets).secret
+        if settings.schemas.registry:
+            found["schemas.password_file"] = self._registry_password
+        for name, declared in load_all(self.site.declarations / "connectors").items():
+            if text := secret_of(declared):
+                found[f"connector {name}"] = partial(self.secrets.named, text)
+        return found
+
+    def _registry_password(self) -> Secret | None:
+        settings = self.site.settings.schemas
+        if not settings.user and not settings.password_file:
+            return None
+        return self.secrets.password_of("registry", settings.user, settings.password_file)
 
     @cached_property
     def keys(self) -> RoleKeys:
@@ -127,20 +171,20 @@ class Parts:
     def files(self) -> SiteFiles:
         from appliance.storage.files import files_of
 
-        return files_of(self.site.settings.storage, self.site.folder)
+        return files_of(self.site.settings.storage, self.site.folder, self.secrets)
 
     @cached_property
     def objects(self) -> ObjectStore:
         from appliance.storage.objects import objects_of
 
-        return objects_of(self.site.settings.storage, self.site.folder)
+        return objects_of(self.site.settings.storage, self.site.folder, self.secrets)
 
     @cached_property
     def lake(self) -> Lake:
         from appliance.storage.catalog import database_of
         from appliance.storage.tables import Lake
 
-        database = database_of(self.site.settings.storage, self.site.folder)
+        database = database_of(self.site.settings.storage, self.site.folder, self.secrets)
         return Lake(self.site.lake, self.files, self.lineage, database)
 
     @cached_property
@@ -192,7 +236,7 @@ class Parts:
         return Connection(
             servers=tuple(filter(None, (each.strip() for each in settings.servers.split(",")))),
             user=settings.user,
-            password_file=self._kafka_password(settings.user, settings.password_file),
+            password=self.secrets.password_of("kafka", settings.user, settings.password_file),
             ca_file=self.site.folder / (settings.ca_file or "servers/certificates/ca.pem"),
         )
 
@@ -201,12 +245,8 @@ class Parts:
         """The way in of who writes predictions to a topic."""
         settings = self.site.settings.kafka
         user = settings.predictions_user
-        return dataclasses.replace(
-            self.kafka, user=user, password_file=self._kafka_password(user, settings.predictions_password_file)
-        )
-
-    def _kafka_password(self, user: str, file: str) -> Path:
-        return self.site.folder / (file or f"servers/secrets/kafka-{user}")
+        password = self.secrets.password_of("kafka", user, settings.predictions_password_file)
+        return dataclasses.replace(self.kafka, user=user, password=password)
 
     @cached_property
     def topic_worker(self) -> TopicWorker:
@@ -285,7 +325,7 @@ class Parts:
             url=settings.registry,
             authority=folder / settings.ca_file if settings.ca_file else None,
             user=settings.user or None,
-            password_file=folder / settings.password_file if settings.password_file else None,
+            password=self._registry_password(),
             limit_s=parse_duration(settings.timeout).total_seconds(),
         )
         return ConfluentRegistry(connection, levels=levels, default_level=settings.compatibility)
@@ -330,6 +370,7 @@ class Parts:
             declarations_folder=self.site.declarations,
             captures=lambda: self.captures,
             drops=self.drops,
+            secrets=self.secrets,
             max_file_bytes=self.site.settings.ingest.max_file_bytes,
             clock=self.clock,
         )

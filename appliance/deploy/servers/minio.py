@@ -76,6 +76,7 @@ def ready(place: Place) -> None:
 def settle(place: Place) -> None:
     """The buckets of the site and a key for each role; a secret that was renewed becomes the key's."""
     # Imported here: only `up` needs the client, and it is slow to load.
+    from appliance.secrets.secret import FileSecret
     from appliance.storage.files import LAKE, OBJECTS
     from appliance.storage.s3 import access, bucket
     from appliance.storage.s3.connection import Server
@@ -84,7 +85,7 @@ def settle(place: Place) -> None:
     administrator = Server(
         address=place.address(NAME),
         access_key=ROOT_USER,
-        secret_file=place.secret_file(NAME),
+        secret=FileSecret(place.secret_file(NAME)),
         authority=place.authority,
     )
     buckets = {each: wanted(place.storage, each) for each in (LAKE, OBJECTS)}

@@ -1,5 +1,7 @@
 """OpenBao: TLS, storage on disk, an audit device; unsealed by a static key beside it, which is for development only.
 
+It holds the passwords of the other servers, see `openbao_access`.
+
 At a real site no unseal key lies on the server: see ``servers/openbao/README.md``.
 """
 
@@ -10,6 +12,7 @@ import secrets
 from appliance.base import atomic
 from appliance.base.errors import ApplianceError
 from appliance.deploy import codes
+from appliance.deploy.servers import openbao_access
 from appliance.deploy.servers.https import ask, expect_ok
 from appliance.deploy.servers.place import Place, Program, damaged
 
@@ -88,11 +91,17 @@ def ready(place: Place) -> None:
 
 
 def settle(place: Place) -> None:
-    """Initialise it once. Whoever loses the answer has a store that nobody can open, so that is told, not repeated."""
-    if ask(place, NAME, "/v1/sys/health").status != NOT_INITIALISED:
-        if not place.secret_file(ROOT_TOKEN).exists():
-            raise damaged(place.secret_file(ROOT_TOKEN), "the store was initialised and its token was not kept")
-        return
+    """Initialise it once, and give every role the passwords that it may read."""
+    if ask(place, NAME, "/v1/sys/health").status == NOT_INITIALISED:
+        _initialise(place)
+    elif not place.secret_file(ROOT_TOKEN).exists():
+        raise damaged(place.secret_file(ROOT_TOKEN), "the store was initialised and its token was not kept")
+    ready(place)
+    openbao_access.settle(place, NAME, place.secret(ROOT_TOKEN))
+
+
+def _initialise(place: Place) -> None:
+    """Whoever loses the answer has a store that nobody can open, so that is told, not repeated."""
     shares = {"recovery_shares": 1, "recovery_threshold": 1}
     answer = ask(place, NAME, "/v1/sys/init", method="PUT", body=shares, patience_s=INIT_PATIENCE_S)
     if answer.status != 200:

@@ -46,6 +46,7 @@ class Place:
         logs: folder of the site's logs.
         binaries: where ``make servers`` put the servers.
         storage: what the site's buckets must be.
+        secrets_mount: path of the KV engine with the site's passwords.
     """
 
     site: Path
@@ -53,6 +54,7 @@ class Place:
     binaries: Path
     first_port: int
     storage: StorageSection
+    secrets_mount: str
 
     @property
     def folder(self) -> Path:
@@ -148,6 +150,7 @@ def place_of(site: Site) -> Place:
         binaries=Path(given) if given else beside_product,
         first_port=site.settings.servers.first_port,
         storage=site.settings.storage,
+        secrets_mount=site.settings.secrets.mount,
     )
 
 

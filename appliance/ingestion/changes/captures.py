@@ -29,6 +29,7 @@ from appliance.ingestion.changes.source import Objection, SourceDatabase
 from appliance.ingestion.changes.worker import ChangeReport, ChangeWorker
 from appliance.ingestion.topics.connection import Connection
 from appliance.observability.alerts import Alerts
+from appliance.secrets.secret import FileSecret
 from appliance.storage.tables import Lake
 
 _log = logging.getLogger(__name__)
@@ -291,7 +292,7 @@ class Captures:
         return self._state_folder / name / "captured.json"
 
     def _source(self, changes: Changes) -> SourceDatabase:
-        return SourceDatabase(changes, self._site_folder)
+        return SourceDatabase(changes, self._site_folder, FileSecret(self._site_folder / changes.password_file))
 
 
 def _state(running: Running) -> str:

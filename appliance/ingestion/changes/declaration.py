@@ -34,6 +34,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from appliance.secrets.settings import SCHEME
 from appliance.storage import names
 
 _PART = r"[a-z_][a-z0-9_$]{0,62}"
@@ -81,6 +82,8 @@ def objections(changes: Changes) -> list[str]:
             for each in columns
             if not _COLUMN.fullmatch(each) or each.rpartition(".")[0] not in changes.tables
         ]
+    if changes.password_file.startswith(SCHEME):
+        found.append("changes.password_file: expected a file, since Connect reads it, too")
     return found
 
 

@@ -26,11 +26,11 @@ import pyarrow as pa
 from psycopg import sql
 
 from appliance.base.errors import ApplianceError
-from appliance.base.secret_file import read_secret
 from appliance.ingestion.changes import codes
 from appliance.ingestion.changes.declaration import Changes
 from appliance.ingestion.changes.slot import Slot
 from appliance.ingestion.sensitive.examination import examine
+from appliance.secrets.secret import Secret
 
 CONNECT_S = 3
 SAMPLE_ROWS = 1_000
@@ -46,9 +46,9 @@ class Objection:
 
 
 class SourceDatabase:
-    def __init__(self, changes: Changes, site_folder: Path) -> None:
+    def __init__(self, changes: Changes, site_folder: Path, password: Secret) -> None:
         self._changes = changes
-        self._password_file = site_folder / changes.password_file
+        self._password = password
         self._authority = site_folder / changes.ca_file
 
     def objections(self) -> tuple[Objection, ...]:
@@ -213,7 +213,7 @@ class SourceDatabase:
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         changes = self._changes
         where = f"postgresql://{changes.user}@{changes.host}:{changes.port}/{changes.database}"
-        password = read_secret(self._password_file, code=codes.SOURCE_UNREACHABLE)
+        password = self._password.read(code=codes.SOURCE_UNREACHABLE)
         try:
             with psycopg.connect(
                 host=changes.host,

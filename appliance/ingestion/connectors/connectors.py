@@ -21,11 +21,13 @@ from appliance.ingestion.changes.declaration import Changes
 from appliance.ingestion.changes.source import Objection
 from appliance.ingestion.changes.worker import ChangeReport
 from appliance.ingestion.connectors import codes
-from appliance.ingestion.connectors.declaration import Declaration, load_all
+from appliance.ingestion.connectors.declaration import Declaration, load_all, secret_of
 from appliance.ingestion.connectors.delivery import Delivery, Failure
 from appliance.ingestion.connectors.run import Limits, Report, run
 from appliance.ingestion.connectors.source import Connector
 from appliance.ingestion.drop import Drops
+from appliance.secrets.secret import Secret
+from appliance.secrets.settings import Secrets
 
 _STALLED_ROWS = 10  # fewer than the messages under way that brokers allow where they allow few (20 to 32)
 _BATCH_BYTES = 32 * 1024 * 1024  # a file that is read in one piece downstream
@@ -56,6 +58,7 @@ class Connectors:
         declarations_folder: Path,
         captures: Callable[[], Captures],
         drops: Drops,
+        secrets: Secrets,
         max_file_bytes: int,
         clock: Clock,
     ) -> None:
@@ -64,6 +67,7 @@ class Connectors:
         self._declarations = declarations_folder / "connectors"
         self._captures = captures
         self._drops = drops
+        self._secrets = secrets
         self._max_file_bytes = max_file_bytes
         self._clock = clock
 
@@ -183,11 +187,16 @@ class Connectors:
         if declared.mqtt is not None:
             from appliance.ingestion.connectors.mqtt import MqttSource
 
-            return MqttSource(declared.mqtt, self._site_folder)
+            return MqttSource(declared.mqtt, self._site_folder, self._secret(declared))
         from appliance.ingestion.connectors.rest import RestSource
 
         assert declared.rest is not None, "the kind's section is there"
-        return RestSource(declared.rest, self._site_folder)
+        return RestSource(declared.rest, self._site_folder, self._secret(declared))
+
+    def _secret(self, declared: Declaration) -> Secret | None:
+        """Raises APL-SECRETS-001."""
+        text = secret_of(declared)
+        return self._secrets.named(text) if text else None
 
     def _declaration(self, name: str) -> Declaration:
         found = load_all(self._declarations)

@@ -25,10 +25,10 @@ The rows of kinds rest and mqtt go to one drop mapping; those of kind changes to
     [rest.query]                        # optional: parameters of every request
     site = "north"
 
-    [rest.secret]                       # optional: a header whose value is in a file of mode 0600
+    [rest.secret]                       # optional: a header whose value is a secret
     header = "Authorization"
     prefix = "Bearer "                  # optional
-    file = "keys/historian.secret"
+    file = "keys/historian.secret"      # of mode 0600, or openbao:PATH#FIELD
 
     [rest.pages]
     style = "page"                      # page: numbered, `parameter` and `size_parameter`; all but the last are full
@@ -46,7 +46,7 @@ The rows of kinds rest and mqtt go to one drop mapping; those of kind changes to
     topic_field = "topic"               # optional: the topic becomes this field
     ca_file = "keys/broker-ca.pem"      # without it: no TLS, which only a broker on this machine may do
     user = "appliance"                  # optional
-    password_file = "keys/broker.secret"
+    password_file = "keys/broker.secret" # or openbao:PATH#FIELD
     receive_maximum = 1000              # optional: messages that are with us and not acknowledged
     max_message_bytes = 262144          # optional
     remember = 10000                    # optional: keys of delivered rows that are kept
@@ -135,6 +135,13 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rest: Rest | None = None
     mqtt: Mqtt | None = None
     changes: Changes | None = None
+
+
+def secret_of(declared: Declaration) -> str:
+    """Where the secret of a source is that is asked here, as the declaration has it; empty: there is none."""
+    if declared.mqtt is not None:
+        return declared.mqtt.password_file
+    return declared.rest.secret.file if declared.rest is not None and declared.rest.secret is not None else ""
 
 
 def load_all(folder: Path) -> dict[str, Declaration]:

@@ -26,9 +26,9 @@ import tenacity
 
 from appliance.base.duration import parse_duration
 from appliance.base.errors import ApplianceError
-from appliance.base.secret_file import read_secret
 from appliance.ingestion.connectors import codes, tls
 from appliance.ingestion.connectors.declaration import Rest
+from appliance.secrets.secret import Secret
 
 MAX_REDIRECTS = 3
 _FIRST_PAUSE_S = 0.5
@@ -54,16 +54,16 @@ class _TryAgain(Exception):  # noqa: N818 - carries the error that is raised whe
 class PageClient:
     """Asks one source for pages. A context: leaving it closes the connections."""
 
-    def __init__(self, rest: Rest, site_folder: Path) -> None:
+    def __init__(self, rest: Rest, site_folder: Path, secret: Secret | None) -> None:
+        """`secret` is that of `rest.secret`. Raises ApplianceError APL-CONN-006, APL-SECRETS-002 to 009."""
         self._rest = rest
         self._origin = _origin(rest.url)
         self._longest_pause_s = parse_duration(rest.longest_pause).total_seconds()
         self._timeout_s = parse_duration(rest.timeout).total_seconds()
         headers = {"Accept": "application/json", "User-Agent": "appliance-connector"}
         if rest.secret is not None:
-            headers[rest.secret.header] = rest.secret.prefix + read_secret(
-                site_folder / rest.secret.file, code=codes.SECRET_UNUSABLE
-            )
+            assert secret is not None, "whoever declares one gives it"
+            headers[rest.secret.header] = rest.secret.prefix + secret.read(code=codes.SECRET_UNUSABLE)
         self._client = httpx.Client(
             headers=headers,
             timeout=self._timeout_s,

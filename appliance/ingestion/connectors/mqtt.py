@@ -32,10 +32,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from appliance.base.duration import parse_duration
 from appliance.base.errors import ApplianceError
-from appliance.base.secret_file import read_secret
 from appliance.ingestion.connectors import codes, payload, tls
 from appliance.ingestion.connectors.declaration import Mqtt
 from appliance.ingestion.connectors.source import Fetched
+from appliance.secrets.secret import Secret
 
 PATIENCE_S = 60.0  # a broker that restarts is back within this
 _ANSWER_S = 5.0
@@ -55,14 +55,13 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class MqttSource:
     """See `source.Connector`."""
 
-    def __init__(self, mqtt: Mqtt, site_folder: Path) -> None:
+    def __init__(self, mqtt: Mqtt, site_folder: Path, password: Secret | None = None) -> None:
+        """`password` is that of `mqtt.user`. Raises ApplianceError APL-CONN-006, APL-SECRETS-002 to 009."""
         self._mqtt = mqtt
         self._where = f"{mqtt.host}:{mqtt.port}"
         self._idle_s = parse_duration(mqtt.idle).total_seconds()
         self._tls = tls.context(site_folder / mqtt.ca_file) if mqtt.ca_file else None
-        self._password = (
-            read_secret(site_folder / mqtt.password_file, code=codes.SECRET_UNUSABLE) if mqtt.user else None
-        )
+        self._password = None if password is None else password.read(code=codes.SECRET_UNUSABLE)
         self._client = self._made()
         self._cursor: Any = None
         self._known: dict[str, None] = {}  # keys of rows that were delivered or are pending, oldest first

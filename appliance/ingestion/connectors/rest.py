@@ -13,20 +13,23 @@ from appliance.ingestion.connectors.declaration import Rest
 from appliance.ingestion.connectors.http import PageClient
 from appliance.ingestion.connectors.pages import position_of, read_page, request_of
 from appliance.ingestion.connectors.source import Fetched
+from appliance.secrets.secret import Secret
 
 
 class RestSource:
     """See `source.Connector`; one `fetch` is one page."""
 
-    def __init__(self, rest: Rest, site_folder: Path) -> None:
+    def __init__(self, rest: Rest, site_folder: Path, secret: Secret | None = None) -> None:
+        """`secret` is that of `rest.secret`; it is read for each session."""
         self._rest = rest
         self._site_folder = site_folder
+        self._secret = secret
         self._client: PageClient | None = None
         self._seen: set[int | str | None] = set()
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        with PageClient(self._rest, self._site_folder) as self._client:
+        with PageClient(self._rest, self._site_folder, self._secret) as self._client:
             self._seen = set()
             yield
 

@@ -12,10 +12,11 @@ Rules
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ import httpx
 import tenacity
 
 from appliance.base.errors import ApplianceError
-from appliance.base.secret_file import read_secret
 from appliance.ingestion.schemas import codes, compatibility
 from appliance.ingestion.schemas.registry import (
     DEFAULT_LEVEL,
@@ -39,6 +39,7 @@ from appliance.ingestion.schemas.registry import (
     Version,
     subject_must_be_named,
 )
+from appliance.secrets.secret import Secret
 
 ATTEMPTS = 3
 MAX_ANSWER_BYTES = 4 * MAX_TEXT_BYTES  # a text of 1 MiB with every character escaped, or a list of subjects
@@ -54,14 +55,14 @@ class Connection:
     Attributes:
         url: up to where ``/subjects`` begins.
         authority: file with the certificates that are trusted; None: the system's.
-        user, password_file: HTTP basic authentication, over TLS alone; None: none.
+        user, password: HTTP basic authentication, over TLS alone; None: none.
         limit_s: of one question.
     """
 
     url: str
     authority: Path | None = None
     user: str | None = None
-    password_file: Path | None = None
+    password: Secret | None = None
     limit_s: float = 4.0
 
 
@@ -69,6 +70,23 @@ class _TryAgain(Exception):  # noqa: N818 - carries the error that is raised whe
     def __init__(self, error: ApplianceError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class _Login(httpx.Auth):
+    """HTTP basic authentication with the password as it is at each question, so that a renewed one counts at once."""
+
+    def __init__(self, user: str, password: Secret) -> None:
+        self._user = user
+        self._password = password
+
+    def header(self) -> str:
+        """Raises ApplianceError APL-SCHEMA-011, APL-SECRETS-002 to 009."""
+        login = f"{self._user}:{self._password.read(code=codes.SETTINGS_INVALID)}"
+        return "Basic " + base64.b64encode(login.encode()).decode("ascii")
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = self.header()
+        yield request
 
 
 class ConfluentRegistry:
@@ -80,7 +98,7 @@ class ConfluentRegistry:
         """`levels` holds the compatibility of the subjects that differ from `default_level`.
 
         Raises:
-            ApplianceError: APL-SCHEMA-011; nothing was asked.
+            ApplianceError: APL-SCHEMA-011, APL-SECRETS-002 to 009; the registry was asked nothing.
         """
         self._url = _checked(connection).rstrip("/")
         self._limit_s = connection.limit_s
@@ -88,8 +106,9 @@ class ConfluentRegistry:
         self._default_level = default_level
         self._known: dict[int, RegisteredSchema] = {}
         auth = None
-        if connection.user is not None and connection.password_file is not None:
-            auth = httpx.BasicAuth(connection.user, read_secret(connection.password_file, code=codes.SETTINGS_INVALID))
+        if connection.user is not None and connection.password is not None:
+            auth = _Login(connection.user, connection.password)
+            auth.header()  # what cannot be read is told before anything is asked
         self._client = httpx.Client(
             headers=_HEADERS, auth=auth, verify=_context(connection.authority), follow_redirects=False, trust_env=False
         )
@@ -232,8 +251,8 @@ def _checked(connection: Connection) -> str:
         raise ApplianceError(codes.SETTINGS_INVALID, f"registry: {error}", where=connection.url) from error
     if not usable or split.query or split.fragment or split.username:
         raise ApplianceError(codes.SETTINGS_INVALID, "registry: expected https://HOST:PORT/PATH", where=connection.url)
-    if (connection.user is None) != (connection.password_file is None):
-        raise ApplianceError(codes.SETTINGS_INVALID, "user and password_file are given together")
+    if (connection.user is None) != (connection.password is None):
+        raise ApplianceError(codes.SETTINGS_INVALID, "user and password are given together")
     if connection.user is not None and split.scheme != "https":
         raise ApplianceError(codes.SETTINGS_INVALID, "a password is sent over https only", where=connection.url)
     return connection.url

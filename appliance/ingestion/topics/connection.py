@@ -19,14 +19,22 @@ from typing import Any, TypeVar
 from kafka import KafkaConsumer, TopicPartition, errors
 
 from appliance.base.errors import ApplianceError, Code
-from appliance.base.secret_file import read_secret
 from appliance.ingestion.topics import codes
+from appliance.secrets import codes as secret_codes
+from appliance.secrets.secret import Secret
 from appliance.storage import codes as storage_codes
 
 PATIENCE_S = 3.0  # of the start of a client: with that of the command, a refusal is told within five seconds
 RESTART_S = 300.0  # a server that restarts, and looks through its log, is back within this
 AWAY = frozenset(
-    {codes.UNREACHABLE, storage_codes.STORE_AWAY, storage_codes.STORE_FAILED, storage_codes.CATALOG_FAILED}
+    {
+        codes.UNREACHABLE,
+        storage_codes.STORE_AWAY,
+        storage_codes.STORE_FAILED,
+        storage_codes.CATALOG_FAILED,
+        secret_codes.UNREACHABLE,
+        secret_codes.SEALED,
+    }
 )
 _ANSWER_S = 10.0  # kafka-python waits 30 s for the ends of partitions, and uses them up when a broker restarts
 _PROBE_S = 1.0
@@ -45,14 +53,15 @@ class Connection:
 
     servers: tuple[str, ...]
     user: str
-    password_file: Path
+    password: Secret
     ca_file: Path
 
     def settings(self) -> dict[str, Any]:
         """What every client of kafka-python needs.
 
         Raises:
-            ApplianceError: APL-TOPIC-001 no brokers, APL-TOPIC-004 the password file cannot be read.
+            ApplianceError: APL-TOPIC-001 no brokers, APL-TOPIC-004 the password's file cannot be read,
+                APL-SECRETS-002 to 009.
         """
         if not self.servers:
             raise ApplianceError(codes.NOT_CONFIGURED, "kafka.servers is empty")
@@ -64,7 +73,7 @@ class Connection:
             "ssl_cafile": str(self.ca_file),
             "sasl_mechanism": "SCRAM-SHA-512",
             "sasl_plain_username": self.user,
-            "sasl_plain_password": read_secret(self.password_file, code=codes.LOGIN_REFUSED),
+            "sasl_plain_password": self.password.read(code=codes.LOGIN_REFUSED),
             "bootstrap_timeout_ms": int(PATIENCE_S * 1000),
         }
 

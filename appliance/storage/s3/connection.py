@@ -12,7 +12,9 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +28,11 @@ from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError, SSLError
 
 from appliance.base.errors import ApplianceError, Code
-from appliance.base.secret_file import read_secret
+from appliance.secrets.secret import Secret
 from appliance.storage import codes
 
 CONNECT_S = 3.0  # TCP and TLS; leaves two of the five seconds in which an error must be told
+KEPT_S = 5.0  # a secret; a lake makes many requests in a second, and each would ask OpenBao
 ANSWER_S = 30.0  # a part of `store.PART_BYTES` onto a busy drive, with room
 # S3's codes, and versitygw's own for an access key that it does not know.
 REFUSED = frozenset(
@@ -43,14 +46,14 @@ class Server:
 
     Attributes:
         address: ``host:port``; always TLS.
-        secret_file: holds the secret of `access_key`.
+        secret: of `access_key`.
         authority: PEM file of the authority that issued the server's certificate.
         region: what requests are signed for; one-site servers keep the default.
     """
 
     address: str
     access_key: str
-    secret_file: Path
+    secret: Secret
     authority: Path
     region: str = "us-east-1"
 
@@ -84,22 +87,26 @@ def pool_of(server: Server, kind: type[urllib3.PoolManager] = urllib3.PoolManage
 
 
 def login_of(server: Server) -> Provider:
-    """Who we are to the server. Raises ApplianceError APL-STORAGE-014."""
+    """Who we are to the server. Raises ApplianceError APL-STORAGE-014, APL-SECRETS-002 to 009."""
     login = _Login(server)
     login.retrieve()
     return login
 
 
 class _Login(Provider):
-    """Reads the secret for each request, so that a renewed one counts at once."""
+    """Asked for each request. Reads the secret again after `KEPT_S`, so that a renewed one counts without a restart."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._read = Credentials(server.access_key, "-")  # replaced before it is used
+        self._read_at = -math.inf
 
     def retrieve(self) -> Credentials:
-        """Raises ApplianceError APL-STORAGE-014."""
-        secret = read_secret(self._server.secret_file, code=codes.SECRET_UNREADABLE)
-        return Credentials(self._server.access_key, secret)
+        """Raises ApplianceError APL-STORAGE-014, APL-SECRETS-002 to 009."""
+        if time.monotonic() - self._read_at >= KEPT_S:
+            secret = self._server.secret.read(code=codes.SECRET_UNREADABLE)
+            self._read, self._read_at = Credentials(self._server.access_key, secret), time.monotonic()
+        return self._read
 
 
 class _WriteOnce(urllib3.PoolManager):

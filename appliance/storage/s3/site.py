@@ -6,28 +6,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from appliance.config.model import StorageSection
+from appliance.secrets.secret import from_text, to_text
+from appliance.secrets.settings import Secrets
 from appliance.storage.files import OBJECTS
 from appliance.storage.s3.bucket import Bucket
 from appliance.storage.s3.connection import Server
 
 
-def server_of(settings: StorageSection, site_folder: Path) -> Server:
-    """The server that `settings.store` names, and who we are to it."""
+def server_of(settings: StorageSection, site_folder: Path, secrets: Secrets) -> Server:
+    """The server that `settings.store` names, and who we are to it. Raises ApplianceError APL-SECRETS-001."""
     key = settings.store_access_key
     return Server(
         address=settings.store,
         access_key=key,
-        secret_file=site_folder / (settings.store_secret_file or f"servers/secrets/minio-{key}"),
+        secret=secrets.password_of("store", key, settings.store_secret_file),
         authority=site_folder / (settings.store_ca_file or "servers/certificates/ca.pem"),
     )
 
 
 def properties_of(server: Server) -> dict[str, str]:
-    """For Iceberg's way to files (`durable_io`); no secret is among them."""
+    """For Iceberg's way to files (`durable_io`); of the secret they have the place."""
     return {
         "appliance.store": server.address,
         "appliance.store-access-key": server.access_key,
-        "appliance.store-secret-file": str(server.secret_file),
+        "appliance.store-secret": to_text(server.secret),
         "appliance.store-authority": str(server.authority),
     }
 
@@ -37,7 +39,7 @@ def server_from(properties: Mapping[str, str]) -> Server:
     return Server(
         address=properties["appliance.store"],
         access_key=properties["appliance.store-access-key"],
-        secret_file=Path(properties["appliance.store-secret-file"]),
+        secret=from_text(properties["appliance.store-secret"]),
         authority=Path(properties["appliance.store-authority"]),
     )
 

@@ -18,6 +18,7 @@ from appliance.ingestion.connectors.declaration import Mqtt
 from appliance.ingestion.connectors.delivery import Delivery
 from appliance.ingestion.connectors.mqtt import MqttSource
 from appliance.ingestion.connectors.run import Limits, run
+from appliance.secrets.secret import FileSecret
 from tests.integration.connectors.broker import PROGRAM, Broker, Publisher
 from tests.small_site import MEASURES
 from tests.sources import certificate
@@ -49,7 +50,8 @@ def declared(broker, **changes):
 def pull(mqtt, folder, seconds=None, limits=LIMITS):
     delivery = Delivery(folder / "state", "rows", folder / "incoming")
     with delivery.exclusive():
-        return run(MqttSource(mqtt, folder), delivery, limits, seconds=seconds, progress=NoProgress())
+        password = FileSecret(folder / mqtt.password_file) if mqtt.user else None
+        return run(MqttSource(mqtt, folder, password), delivery, limits, seconds=seconds, progress=NoProgress())
 
 
 def rows(folder):

@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from appliance.ingestion.schemas.confluent import ConfluentRegistry, Connection
+from appliance.secrets.secret import FileSecret
 from tests.contracts.registry import levels
 from tests.integration.servers.running import Servers
 
@@ -30,7 +31,7 @@ def connection(site):
         url=f"https://{site.place.address('nginx')}/apis/ccompat/v7",
         authority=site.place.authority,
         user="appliance",
-        password_file=site.place.secret_file("nginx"),
+        password=FileSecret(site.place.secret_file("nginx")),
     )
 
 

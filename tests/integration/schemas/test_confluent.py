@@ -18,6 +18,7 @@ from appliance.ingestion.schemas.compatibility import normal
 from appliance.ingestion.schemas.confluent import ConfluentRegistry
 from appliance.ingestion.schemas.frame import read_frames, write_frame
 from appliance.ingestion.schemas.values import decode_values
+from appliance.secrets.secret import FileSecret
 from tests.contracts.registry import *  # noqa: F403 - the suite runs here
 from tests.contracts.registry import COMPATIBLE, FIRST, INCOMPATIBLE, KINDS
 from tests.schemas import avro, record
@@ -28,7 +29,7 @@ LIMIT_S = 5.0
 
 def ask(connection, method, path, body=None):
     """By the standard library alone."""
-    login = base64.b64encode(f"{connection.user}:{connection.password_file.read_text()}".encode()).decode()
+    login = base64.b64encode(f"{connection.user}:{connection.password.path.read_text()}".encode()).decode()
     request = urllib.request.Request(
         connection.url + path, method=method, data=json.dumps(body).encode() if body is not None else None,
         headers={"authorization": f"Basic {login}", "content-type": "application/vnd.schemaregistry.v1+json"},
@@ -106,8 +107,8 @@ def wrong_password(tmp_path):
 
 CASES = {
     "another authority": ("APL-SCHEMA-005", lambda given, stranger, wrong: {"authority": stranger}),
-    "a wrong password": ("APL-SCHEMA-006", lambda given, stranger, wrong: {"password_file": wrong}),
-    "no password": ("APL-SCHEMA-006", lambda given, stranger, wrong: {"user": None, "password_file": None}),
+    "a wrong password": ("APL-SCHEMA-006", lambda given, stranger, wrong: {"password": FileSecret(wrong)}),
+    "no password": ("APL-SCHEMA-006", lambda given, stranger, wrong: {"user": None, "password": None}),
     "another path": ("APL-SCHEMA-007", lambda given, stranger, wrong: {"url": given.url.replace("/ccompat", "/other")}),
     "the server's root": ("APL-SCHEMA-007", lambda given, stranger, wrong: {"url": given.url.split("/apis")[0]}),
 }
@@ -131,7 +132,7 @@ def test_a_refusal_names_its_cause_in_time(connection, stranger, wrong_password,
 @pytest.fixture
 def stock(connection):
     """The client that producers in Python use, confluent-kafka's."""
-    login = f"{connection.user}:{connection.password_file.read_text()}"
+    login = f"{connection.user}:{connection.password.path.read_text()}"
     settings = {"url": connection.url, "ssl.ca.location": str(connection.authority), "basic.auth.user.info": login}
     with SchemaRegistryClient(settings) as client:
         yield client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from appliance.config.site import open_site
 from appliance.deploy.servers import plan
 from appliance.deploy.servers.place import HOST, place_of
+from appliance.secrets.settings import role_file
 from tests.integration.product import Product
 from tests.ports import free_ports
 
@@ -61,6 +63,33 @@ class Servers:
 
     def secret(self, name):
         return self.place.secret_file(name).read_text()
+
+    def openbao(self, role):
+        """Settings of a site that has this role; each of its files is named, and none of them is a password's."""
+        return {
+            "openbao": f"https://{self.place.address('openbao')}",
+            "ca_file": str(self.place.authority),
+            "role_id_file": str(self.place.secret_file(role_file(role, "role"))),
+            "secret_id_file": str(self.place.secret_file(role_file(role, "secret"))),
+        }
+
+    @contextlib.contextmanager
+    def without_secrets(self, *patterns):
+        """These files of passwords are gone meanwhile, and nobody makes them anew."""
+        hidden = self.folder / "hidden"
+        hidden.mkdir()
+        moved = [path for each in patterns for path in (self.place.folder / "secrets").glob(each)]
+        assert len(moved) >= len(patterns)
+        for path in moved:
+            path.rename(hidden / path.name)
+        try:
+            yield
+        finally:
+            made = [path for path in moved if path.exists()]
+            for path in moved:
+                (hidden / path.name).rename(path)
+            hidden.rmdir()
+        assert made == []
 
     def trusting(self, *, certificate=None):
         """A TLS context of the standard library that trusts this site alone."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from minio.error import S3Error
 
 from appliance.base.digest import hex_of
+from appliance.secrets.secret import FileSecret
 from appliance.storage.objects import FolderStore
 from appliance.storage.s3 import bucket, connection
 from appliance.storage.s3.store import S3Store, name_of
@@ -84,7 +85,7 @@ class S3:
     access_key: str = "appliance"
 
     def server(self, **changes):
-        told = {"address": self.address, "access_key": self.access_key, "secret_file": self.secret_file}
+        told = {"address": self.address, "access_key": self.access_key, "secret": FileSecret(self.secret_file)}
         return connection.Server(**{**told, "authority": self.authority, **changes})
 
     def client(self):
@@ -157,7 +158,7 @@ def open_by_words(kind, *words):
         return FolderStore(*map(Path, words))
     address, key, secret_file, authority, bucket_name = words
     server = connection.Server(
-        address=address, access_key=key, secret_file=Path(secret_file), authority=Path(authority)
+        address=address, access_key=key, secret=FileSecret(Path(secret_file)), authority=Path(authority)
     )
     return S3Store(server, bucket_name)
 

@@ -12,9 +12,13 @@ import pytest
 from psycopg import sql
 
 from appliance.base.errors import ApplianceError
+from appliance.config.model import SecretsSection
 from appliance.deploy.servers import postgresql
+from appliance.deploy.servers.https import ask
 from appliance.deploy.servers.place import HOST
 from appliance.governance.lineage import Lineage
+from appliance.secrets.secret import FileSecret
+from appliance.secrets.settings import Secrets, entry_of
 from appliance.storage.catalog import Database
 from appliance.storage.files import SiteFiles
 from appliance.storage.tables import Lake
@@ -53,7 +57,7 @@ def database(server):
         port=server.place.port("postgresql"),
         name="lake",
         role=ROLE,
-        password_file=server.place.secret_file(SECRET),
+        password=FileSecret(server.place.secret_file(SECRET)),
         authority=server.place.authority,
     )
 
@@ -129,17 +133,36 @@ def refused(call, *words, hint, secrets=()):
 def test_a_wrong_password(server, open_on, database, tmp_path):
     (tmp_path / "wrong").write_text("wrong-wrong-wrong")
     (tmp_path / "wrong").chmod(0o600)
-    wrong = dataclasses.replace(database, password_file=tmp_path / "wrong")
+    wrong = dataclasses.replace(database, password=FileSecret(tmp_path / "wrong"))
     secrets = ("wrong-wrong-wrong", server.place.secret(SECRET))
     refused(lambda: open_on(wrong), "password authentication failed", hint=str(tmp_path / "wrong"), secrets=secrets)
 
 
-def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tmp_path):
-    """The pool opens a new connection after the old one broke; it reads the file again."""
-    file = tmp_path / "password"
-    file.write_text(server.place.secret(SECRET))
-    file.chmod(0o600)
-    lake = open_on(dataclasses.replace(database, password_file=file))
+@pytest.fixture(params=["file", "openbao"])
+def renewed(request, server, tmp_path):
+    """(the place of the password, what writes another one there)"""
+    if request.param == "file":
+        file = tmp_path / "password"
+        file.write_text(server.place.secret(SECRET))
+        file.chmod(0o600)
+        yield FileSecret(file), file.write_text
+        return
+    server.up("openbao")
+    entry = f"/v1/site/data/{entry_of('catalog', ROLE)}"
+    token = {"X-Vault-Token": server.secret("openbao-root-token")}
+
+    def write(text):
+        answer = ask(server.place, "openbao", entry, method="POST", body={"data": {"value": text}}, headers=token)
+        assert answer.status == 200, answer.body
+
+    yield Secrets(SecretsSection(**server.openbao("ingest")), tmp_path).password_of("catalog", ROLE, ""), write
+    write(server.place.secret(SECRET))
+
+
+def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, renewed):
+    """The pool opens a new connection after the old one broke; it reads the password again."""
+    place, write = renewed
+    lake = open_on(dataclasses.replace(database, password=place))
     lake.ensure(NAME, SCHEMA)
     with postgresql.connect(server.place) as connection:
         connection.autocommit = True
@@ -147,8 +170,8 @@ def test_a_password_that_is_renewed_counts_at_once(server, open_on, database, tm
         asked = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         try:
             connection.execute(asked, (database.name,))
-            refused(lambda: lake.head(NAME), hint=str(file))
-            file.write_text("renewed")
+            refused(lambda: lake.head(NAME), hint=str(place))
+            write("renewed")
             assert lake.head(NAME).snapshot_id is None
         finally:
             password = sql.Literal(server.place.secret(SECRET))
@@ -192,7 +215,7 @@ def test_who_answers_is_no_database_of_ours(open_on, database, answer):
 
 def test_a_password_file_that_is_missing(open_on, database, tmp_path):
     with pytest.raises(ApplianceError) as caught:
-        open_on(dataclasses.replace(database, password_file=tmp_path / "none"))
+        open_on(dataclasses.replace(database, password=FileSecret(tmp_path / "none")))
     assert caught.value.code.id == "APL-STORAGE-014"
 
 

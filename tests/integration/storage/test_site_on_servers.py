@@ -9,7 +9,10 @@ import time
 import pytest
 from minio.error import S3Error
 
-from appliance.storage.s3.connection import connect
+from appliance.secrets.secret import FileSecret
+from appliance.storage.files import LAKE, OBJECTS
+from appliance.storage.s3 import access
+from appliance.storage.s3.connection import KEPT_S, connect
 from tests.integration.product import ENVIRONMENT, Product, command
 from tests.integration.storage.conftest import settings_on
 from tests.integration.storage.killing import gone, kill, running_pid
@@ -118,8 +121,8 @@ def test_a_store_that_does_not_let_us_write_is_told_within_seconds(product, site
 
 
 def client_of(minio, site, role):
-    secret = site.place.secret_file(f"minio-{role}")
-    return connect(minio.server(access_key=role, secret_file=secret))
+    secret = FileSecret(site.place.secret_file(f"minio-{role}"))
+    return connect(minio.server(access_key=role, secret=secret))
 
 
 REFUSED = {
@@ -144,3 +147,30 @@ def test_who_may_not(minio, site, case, bucket):
     assert root.stat_object(bucket, "there").size == 1
     answer = client_of(minio, site, "auditor").get_object(bucket, "there")
     assert answer.read() == b"x"
+
+
+def lets_in(client):
+    try:
+        return client.stat_object("site-lake", "there").size == 1
+    except S3Error:
+        return False
+
+
+def test_a_secret_that_is_renewed_counts_without_a_restart(minio, site, tmp_path):
+    """Within the time for which a client keeps it."""
+    buckets = {LAKE: "site-lake", OBJECTS: "site-objects"}
+    minio.client().put_object("site-lake", "there", io.BytesIO(b"x"), 1)
+    file = tmp_path / "secret"
+    file.write_text(site.secret("minio-auditor"))
+    file.chmod(0o600)
+    client = connect(minio.server(access_key="auditor", secret=FileSecret(file)))
+    assert lets_in(client)
+    try:
+        access.allow(minio.server(), "auditor", "renewed-renewed", buckets)
+        file.write_text("renewed-renewed")
+        deadline = time.monotonic() + KEPT_S + 30
+        while not lets_in(client):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    finally:
+        access.allow(minio.server(), "auditor", site.secret("minio-auditor"), buckets)

@@ -10,6 +10,7 @@ import pytest
 
 from appliance.base.digest import digest_bytes
 from appliance.base.errors import ApplianceError
+from appliance.secrets.secret import FileSecret
 from appliance.storage.s3 import bucket
 from appliance.storage.s3.store import S3Store, name_of
 from tests.integration.storage.listening import listening
@@ -61,7 +62,7 @@ CALLS = {
 @pytest.mark.parametrize("call", sorted(CALLS))
 class TestEveryCall:
     def test_a_wrong_secret(self, s3, call, wrong_secret):
-        store = S3Store(s3.server(secret_file=wrong_secret), "bucket")
+        store = S3Store(s3.server(secret=FileSecret(wrong_secret)), "bucket")
         secret = wrong_secret.read_text().strip()
         refused(lambda: CALLS[call](store), "APL-STORAGE-008", "'appliance'", s3.address, secret=secret)
 
@@ -114,12 +115,12 @@ def test_a_file_without_a_usable_secret(minio, tmp_path, case):
     if FILES[case] is not None:
         path.write_bytes(FILES[case])
         path.chmod(0o600)
-    refused(lambda: S3Store(minio.server(secret_file=path), "bucket"), "APL-STORAGE-014", str(path))
+    refused(lambda: S3Store(minio.server(secret=FileSecret(path)), "bucket"), "APL-STORAGE-014", str(path))
 
 
 def test_a_secret_that_others_may_read(minio, wrong_secret):
     wrong_secret.chmod(0o640)
-    refused(lambda: S3Store(minio.server(secret_file=wrong_secret), "bucket"), "APL-STORAGE-014", "got 640")
+    refused(lambda: S3Store(minio.server(secret=FileSecret(wrong_secret)), "bucket"), "APL-STORAGE-014", "got 640")
 
 
 @pytest.mark.parametrize("text", [None, b"", b"no certificate"], ids=["missing", "empty", "not PEM"])
@@ -190,7 +191,7 @@ class TestPreparation:
         refused(call, "APL-STORAGE-013", "object lock")
 
     def test_a_wrong_secret(self, s3, wrong_secret):
-        call = lambda: bucket.prepare(s3.server(secret_file=wrong_secret), bucket.Bucket(name="some"))  # noqa: E731
+        call = lambda: bucket.prepare(s3.server(secret=FileSecret(wrong_secret)), bucket.Bucket(name="some"))  # noqa: E731
         refused(call, "APL-STORAGE-008")
 
 

@@ -1,5 +1,5 @@
-"""One demo site on MinIO and PostgreSQL, and what happens to it: verified, damaged, its store away, and live readings
-by Kafka when some devices get a firmware that sends milliseconds.
+"""One demo site on MinIO and PostgreSQL with its passwords in OpenBao, and what happens to it: verified, damaged, its
+store away, and live readings by Kafka when some devices get a firmware that sends milliseconds.
 """
 
 import datetime as dt
@@ -18,6 +18,7 @@ from appliance.deploy.servers import kafka_access
 from appliance.ingestion import reading
 from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
+from appliance.secrets.secret import FileSecret
 from appliance.wiring.parts import Parts
 from tests.integration.conftest import DEMO_SEED, SMALL
 from tests.integration.product import DAYS, DEVICES, MODEL, make_demo
@@ -35,24 +36,22 @@ GONE_WRONG_FOR_H = 12  # longer than a thermal feature may be old
 @pytest.fixture(scope="module")
 def demo(minio, site, tmp_path_factory):
     """`product`, what its demo `printed`, the `end` of its history: a day ago, so that readings may follow."""
-    settings = settings_on(minio, site)
-    site.up("kafka")
-    kafka = {
-        "kafka.servers": site.place.address("kafka"),
-        "kafka.password_file": site.place.secret_file("kafka-ingest"),
-        "kafka.ca_file": site.place.authority,
-        "kafka.predictions": kafka_access.PREDICTIONS,
-        "kafka.predictions_password_file": site.place.secret_file("kafka-serving"),
-        "kafka.dead_letters": kafka_access.DEAD_LETTERS,
-    }
-    given = [*SMALL, *(f"{key}={value}" for key, value in {**settings, **kafka}.items())]
+    named = settings_on(minio, site)
+    settings = {key: value for key, value in named.items() if "secret" not in key and "password" not in key}
+    site.up("kafka", "openbao")
+    settings |= {"kafka.servers": site.place.address("kafka"), "kafka.ca_file": site.place.authority}
+    settings |= {"kafka.predictions": kafka_access.PREDICTIONS, "kafka.dead_letters": kafka_access.DEAD_LETTERS}
+    settings |= {f"secrets.{key}": value for key, value in site.openbao("ingest").items()}
+    given = [*SMALL, *(f"{key}={value}" for key, value in settings.items())]
     past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=20)
     end = past.replace(hour=past.hour // 8 * 8, minute=0, second=0, microsecond=0)
     folder = tmp_path_factory.mktemp("whole") / "site"
-    product, printed = make_demo(folder, seed=DEMO_SEED, settings=given, words=("--end", rfc3339(end)))
+    with site.without_secrets("minio*", "postgresql*", "kafka-*"):
+        product, printed = make_demo(folder, seed=DEMO_SEED, settings=given, words=("--end", rfc3339(end)))
     yield SimpleNamespace(product=product, printed=printed, end=end)
     product.stop()
     site.down("kafka")
+    site.down("openbao")
 
 
 def test_the_whole_path_ran_and_is_verified_on_what_the_bucket_holds(demo):
@@ -70,7 +69,7 @@ def test_a_damaged_object_is_named_and_no_other(demo, minio, of):
     raw = next(
         link["path"]
         for link in told["links"]
-        if link["path"].startswith("objects/") and link["artifact"].startswith(of) and link["ok"]
+        if link["path"].startswith("objects/") and link["name"].startswith(of) and link["ok"]
     )
     with Damaged(minio, raw):
         broken = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
@@ -87,21 +86,37 @@ def test_verification_says_that_the_store_is_away(demo, site):
         site.up("minio")
 
 
+def test_verification_says_that_openbao_is_away(demo, site):
+    site.down("openbao")
+    try:
+        away = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
+        assert (away.code, away.error["code"]) == (1, "APL-SECRETS-002")
+    finally:
+        site.up("openbao")
+
+
 class Damaged:
-    """Another version of an object, put by the server's administrator; taken away at the end, which is not locked."""
+    """Another version of an object, put by the server's administrator; at the end the right bytes are put again.
+
+    Taking it away would leave a mark of a deletion, since the versions below are locked: the object would be missing.
+    """
 
     def __init__(self, minio, name):
         self._client, self._key = minio.client(), name.removeprefix("objects/")
 
     def __enter__(self):
         answer = self._client.get_object("site-objects", self._key)
-        data = bytearray(answer.read())
+        self._data = answer.read()
         answer.release_conn()
-        data[len(data) // 2] ^= 1
-        self._client.put_object("site-objects", self._key, io.BytesIO(bytes(data)), len(data))
+        damaged = bytearray(self._data)
+        damaged[len(damaged) // 2] ^= 1
+        self._put(bytes(damaged))
 
     def __exit__(self, *_):
-        self._client.remove_object("site-objects", self._key)  # a mark: the versions below it are locked
+        self._put(self._data)
+
+    def _put(self, data):
+        self._client.put_object("site-objects", self._key, io.BytesIO(data), len(data))
 
 
 class Field:
@@ -133,7 +148,7 @@ class Field:
         records = [self._record(device, after_us, until_us) for device in self.devices]
         connection = Connection(
             servers=(self._place.address("kafka"),), user="collector",
-            password_file=self._place.secret_file("kafka-collector"), ca_file=self._place.authority,
+            password=FileSecret(self._place.secret_file("kafka-collector")), ca_file=self._place.authority,
         )  # fmt: skip
         with ReadingProducer(connection, "readings", schemas) as producer:
             producer.send(batches(records))

@@ -14,6 +14,7 @@ from appliance.ingestion.schemas.folder import FolderRegistry
 from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.ingestion.topics.worker import TopicWorker
+from appliance.secrets.secret import FileSecret
 from tests.integration.product import Product
 from tests.integration.servers.running import Servers
 from tests.small_site import MEASURES, SmallSite, batches
@@ -81,7 +82,7 @@ def appliance(tmp_path, servers, admin, storage):
         "kafka.topic": topic,
         "kafka.group": f"sink-{topic}",
         "kafka.user": "admin",
-        "kafka.password_file": str(connection.password_file),
+        "kafka.password_file": str(connection.password),
         "kafka.ca_file": str(connection.ca_file),
         "kafka.commit_after": "1s",
     }
@@ -101,7 +102,7 @@ def connection_of(servers, role, /, **changes):
     given = {
         "servers": (servers.place.address("kafka"),),
         "user": role,
-        "password_file": servers.place.secret_file(f"kafka-{role}"),
+        "password": FileSecret(servers.place.secret_file(f"kafka-{role}")),
         "ca_file": servers.place.authority,
     }
     return Connection(**{**given, **changes})

@@ -121,7 +121,7 @@ def prepare(folder, connection, topic, **settings):
         "kafka.topic": topic,
         "kafka.group": f"sink-{topic}",
         "kafka.user": connection.user,
-        "kafka.password_file": connection.password_file,
+        "kafka.password_file": connection.password,
         "kafka.ca_file": connection.ca_file,
         "kafka.commit_after": "2s",
         "storage.retain_files": "1h",

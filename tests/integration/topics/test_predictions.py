@@ -109,10 +109,10 @@ def site(tmp_path, connection, topic):
         "kafka.servers": connection.servers[0],
         "kafka.ca_file": connection.ca_file,
         "kafka.user": "admin",
-        "kafka.password_file": connection.password_file,
+        "kafka.password_file": connection.password,
         "kafka.predictions": topic,
         "kafka.predictions_user": "admin",
-        "kafka.predictions_password_file": connection.password_file,
+        "kafka.predictions_password_file": connection.password,
     }
     product.do("site", "init", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")))
     return Answering(product, topic)

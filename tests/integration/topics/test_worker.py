@@ -21,6 +21,7 @@ from appliance.ingestion.schemas.frame import write_frame
 from appliance.ingestion.topics import worker as worker_module
 from appliance.ingestion.topics.dead_letters import DeadLetterTopic
 from appliance.ingestion.topics.producer import values_of
+from appliance.secrets.secret import FileSecret
 from appliance.storage import codes as storage_codes
 from tests.integration.topics.conftest import TopicSite, connection_of, make_topic
 from tests.small_site import batches, readings, record
@@ -329,9 +330,9 @@ def test_refusals_name_their_cause_within_five_seconds(site, servers, tmp_path, 
     code, given = REFUSALS[name]
     changes = {key: given[key] for key in ("user", "servers") if key in given}
     if "password" in given:
-        changes["password_file"] = tmp_path / "wrong"
-        changes["password_file"].write_text(given["password"])
-        changes["password_file"].chmod(0o600)
+        changes["password"] = FileSecret(tmp_path / "wrong")
+        changes["password"].path.write_text(given["password"])
+        changes["password"].path.chmod(0o600)
     if "stranger" in given:
         changes["ca_file"] = tmp_path / "stranger.pem"
         changes["ca_file"].write_bytes(STRANGER.read_bytes())

@@ -25,6 +25,7 @@ def place(tmp_path):
         binaries=tmp_path / "built",
         first_port=9000,
         storage=StorageSection(),
+        secrets_mount="site",
     )
 
 

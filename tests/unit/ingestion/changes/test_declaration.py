@@ -44,6 +44,7 @@ REFUSED = {
     "signals that are captured": ("[changes.tables]", '[changes.tables]\n"appliance.signals" = "s"', "changes.signals"),
     "a heartbeat that is none": ('user = "capture"', 'user = "capture"\nheartbeat = "soon"', "changes.heartbeat"),
     "no password": ('password_file = "keys/sources/register.secret"\n', "", "password_file"),
+    "a password in OpenBao": ("keys/sources/register.secret", "openbao:sources/a", "changes.password_file"),
     "an unknown key": ('user = "capture"', 'user = "capture"\nslot = "x"', "slot"),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from appliance.base.errors import ApplianceError
 from appliance.ingestion.connectors.declaration import Pages, Rest, Secret
 from appliance.ingestion.connectors.http import retry_after
 from appliance.ingestion.connectors.rest import RestSource
+from appliance.secrets.secret import FileSecret
 from tests.sources import Source, certificate
 
 PAGES = Pages(style="page", parameter="page", size_parameter="size", size=2)
@@ -31,7 +32,8 @@ def rest(source, **changes):
 
 def pull(declared, folder, cursor=None):
     """All rows from `cursor` on, and the cursor after them."""
-    connector, rows = RestSource(declared, folder), []
+    secret = FileSecret(folder / declared.secret.file) if declared.secret else None
+    connector, rows = RestSource(declared, folder, secret), []
     with connector.session():
         while True:
             fetched = connector.fetch(cursor, wait_s=0)

@@ -1,5 +1,6 @@
 """Answers that a registry must not give: each has a code that names the cause, within five seconds."""
 
+import base64
 import dataclasses
 import json
 import socket
@@ -10,6 +11,7 @@ import pytest
 from appliance.base.errors import ApplianceError
 from appliance.ingestion.schemas import confluent
 from appliance.ingestion.schemas.confluent import ConfluentRegistry, Connection
+from appliance.secrets.secret import FileSecret
 from tests.schemas import avro, record
 from tests.sources import Source, certificate
 
@@ -121,6 +123,26 @@ def test_what_an_id_stands_for_is_asked_once_and_that_it_is_unknown_each_time(so
     assert len(source.asked) == 3
 
 
+def test_a_renewed_password_counts_at_the_next_question_and_one_that_is_gone_is_told(tmp_path):
+    source = Source(tls=certificate(tmp_path / "server", "127.0.0.1"))
+    source.script = [(200, {}, b'{"schema":"\\"int\\""}')]
+    password = tmp_path / "password"
+    password.write_text("first")
+    password.chmod(0o600)
+    try:
+        asking = registry(source.url, authority=tmp_path / "server.ca", user="a", password=FileSecret(password))
+        asking.by_id(7)
+        password.write_text("second")
+        asking.by_id(8)
+        logins = [base64.b64decode(headers["Authorization"].removeprefix("Basic ")) for _, headers in source.asked]
+        assert logins == [b"a:first", b"a:second"]
+        password.unlink()
+        assert refused(lambda: asking.by_id(9)).code.id == "APL-SCHEMA-011"
+        assert len(source.asked) == 2
+    finally:
+        source.close()
+
+
 def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -141,7 +163,10 @@ def test_a_certificate_that_does_not_hold_is_not_talked_to(tmp_path, name, days,
     source = Source(tls=shown)
     try:
         asking = registry(
-            source.url, authority=tmp_path / f"{(shown if trusted else own).name}.ca", user="a", password_file=password
+            source.url,
+            authority=tmp_path / f"{(shown if trusted else own).name}.ca",
+            user="a",
+            password=FileSecret(password),
         )
         assert refused(lambda: asking.by_id(7)).code.id == "APL-SCHEMA-005"
         assert source.asked == []
@@ -158,8 +183,8 @@ SETTINGS = {
     "a query": {"url": "https://registry/?a"},
     "a port that is none": {"url": "https://registry:99999/"},
     "a user without a password": {"user": "a"},
-    "no such password file": {"user": "a", "password_file": "none"},
-    "a password over plain HTTP": {"url": "http://registry", "user": "a", "password_file": "x"},
+    "no such password file": {"user": "a", "password": "none"},
+    "a password over plain HTTP": {"url": "http://registry", "user": "a", "password": "x"},
     "no such authority": {"authority": "none"},
     "an authority that is none": {"authority": "x"},
 }
@@ -169,10 +194,8 @@ SETTINGS = {
 def test_settings_that_do_not_hold_together_are_refused(tmp_path, name):
     (tmp_path / "x").write_text("x")
     (tmp_path / "x").chmod(0o600)
-    change = {
-        key: tmp_path / value if key in ("authority", "password_file") else value
-        for key, value in SETTINGS[name].items()
-    }
+    kinds = {"authority": lambda value: tmp_path / value, "password": lambda value: FileSecret(tmp_path / value)}
+    change = {key: kinds.get(key, str)(value) for key, value in SETTINGS[name].items()}
     with pytest.raises(ApplianceError) as caught:
         ConfluentRegistry(dataclasses.replace(GOOD, **change), levels={})
     assert caught.value.code.id == "APL-SCHEMA-011"
