@@ -63,10 +63,10 @@ class TransitKeys:
         self._server = server
         session = requests.Session()
         session.trust_env = False  # no proxy and no certificates that the environment names
+        session.verify = str(server.authority) if server.authority else True  # hvac sets it on its own sessions alone
         self._client = hvac.Client(
             url=server.address,
             token=server.token,
-            verify=str(server.authority) if server.authority else True,
             timeout=TIMEOUT_S,
             session=session,
             allow_redirects=False,
