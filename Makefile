@@ -43,8 +43,12 @@ unit: dev ## Fast tests: unit, property, fault, meta
 	$(PYTEST) -n 2 tests/unit tests/property tests/fault tests/meta $(ARGS)
 
 .PHONY: integration
-integration: dev runtime training airflow servers ## Tests with real processes, environments and the browser
+integration: dev runtime training servers ## Tests on real servers and environments
 	$(PYTEST) -n 2 tests/integration $(ARGS)
+
+.PHONY: system
+system: dev runtime training airflow ## Tests of the whole product: pipeline, verification, trust, the browser
+	$(PYTEST) -n 2 tests/system $(ARGS)
 
 .PHONY: fuzz
 fuzz: dev ## Mutated inputs for every parser, 10 minutes each (ARGS="--seconds=60 statement" for less)

@@ -46,7 +46,7 @@ class Proof:
 
 
 def pipeline_kills(seed: int) -> Mapping[str, Any]:
-    from tests.integration.kills import prove
+    from tests.system.kills import prove
 
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
         return prove(Path(folder), seed=seed, kills=20, requests=2_100, settings=("pipeline.canary_percent=40",))
@@ -188,7 +188,7 @@ PROOFS = (
             "appliance/storage",
             "appliance/training",
             "appliance/trust",
-            "tests/integration/kills.py",
+            "tests/system/kills.py",
         ),
         run=pipeline_kills,
     ),

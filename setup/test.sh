@@ -35,5 +35,5 @@ part "unit, property, fault, meta" .venv-dev/bin/python -m pytest -n 2 tests/uni
 # may find what no run before it did: the input is kept under tests/fuzz/corpus and belongs into the commit that mends it.
 part fuzz .venv-dev/bin/python -m tests.fuzz --seed=2026 --seconds="${APPLIANCE_FUZZ_SECONDS:-60}"
 part "wait for the servers" ready
-part integration .venv-dev/bin/python -m pytest -n 2 tests/integration
+part "integration, system" .venv-dev/bin/python -m pytest -n 2 tests/integration tests/system
 part "benchmark gates" .venv-dev/bin/python -m benchmarks --small

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.product import ENVIRONMENT, Product, command
+from tests.product import ENVIRONMENT, Product, command
 from tests.small_site import MEASURES
 from tests.unit.ingestion.sensitive.customers import CARD, DECLARED_NONE, MAPPING, NAME, ROWS, UNDECLARED, csv, jsonl
 from tests.unit.ingestion.sensitive.scan import leaks

@@ -13,8 +13,8 @@ from appliance.base.clock import SystemClock
 from appliance.config.site import open_site
 from appliance.deploy.servers import postgresql
 from appliance.wiring.parts import Parts
-from tests.integration.product import ENVIRONMENT, Product, command
 from tests.integration.servers.running import Servers
+from tests.product import ENVIRONMENT, Product, command
 
 PASSWORD = "a-password-of-the-source"
 TABLES = """

@@ -16,8 +16,8 @@ from appliance.config.site import open_site
 from appliance.deploy.servers import plan
 from appliance.deploy.servers.place import HOST, place_of
 from appliance.secrets.settings import role_file
-from tests.integration.product import Product
 from tests.ports import free_ports
+from tests.product import Product
 
 ROOT = Path(__file__).parents[3]
 PORTS = sum(len(server.ports) for server in plan.SERVERS)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.base.errors import ApplianceError
 from appliance.trust.keystores.address import open_store
-from tests.integration.product import Product
+from tests.product import Product
 
 pytestmark = pytest.mark.integration
 

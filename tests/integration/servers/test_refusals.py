@@ -10,8 +10,8 @@ import pytest
 
 from appliance.deploy.servers.lifecycle import READY_S
 from appliance.deploy.servers.supervisor import lost
-from tests.integration.product import ENVIRONMENT, command
 from tests.integration.servers.running import Servers
+from tests.product import ENVIRONMENT, command
 
 LIMIT_S = 5.0
 

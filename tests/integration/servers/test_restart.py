@@ -16,7 +16,7 @@ from kafka.admin import NewTopic
 from appliance.deploy.servers import plan
 from appliance.deploy.servers.kafka import ADMIN, client_settings
 from appliance.deploy.servers.supervisor import lost
-from tests.integration.product import ENVIRONMENT, command
+from tests.product import ENVIRONMENT, command
 
 
 def write_everywhere(servers, mark):

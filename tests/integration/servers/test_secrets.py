@@ -20,8 +20,8 @@ from appliance.secrets.secret import EntrySecret
 from appliance.secrets.settings import Secrets, role_file
 from appliance.storage.s3.connection import KEPT_S
 from tests.contracts.secrets import CODE, MARK, SecretContract, refused
-from tests.integration.product import Product
 from tests.integration.topics.on_servers import ended, sink
+from tests.product import Product
 from tests.small_site import MEASURES, batches, readings, record
 from tests.sources import certificate
 

@@ -14,8 +14,8 @@ from minio.sse import SseS3
 from appliance.base.digest import digest_bytes, hex_of
 from appliance.base.errors import ApplianceError
 from appliance.storage.s3.store import PART_BYTES, name_of
-from tests.integration.product import ENVIRONMENT, ROOT
 from tests.integration.storage.stores import found_on
+from tests.product import ENVIRONMENT, ROOT
 
 MEMORY_LIMIT = 48 << 20  # four parts of 8 MiB and room for the interpreter; the object has 64 MiB
 LARGE = 64 << 20

@@ -13,9 +13,9 @@ from appliance.secrets.secret import FileSecret
 from appliance.storage.files import LAKE, OBJECTS
 from appliance.storage.s3 import access
 from appliance.storage.s3.connection import KEPT_S, connect
-from tests.integration.product import ENVIRONMENT, Product, command
 from tests.integration.storage.conftest import settings_on
 from tests.integration.storage.killing import gone, kill, running_pid
+from tests.product import ENVIRONMENT, Product, command
 from tests.small_site import MEASURES, avro, readings, record
 
 pytestmark = pytest.mark.integration

@@ -20,9 +20,8 @@ from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.secrets.secret import FileSecret
 from appliance.wiring.parts import Parts
-from tests.integration.conftest import DEMO_SEED, SMALL
-from tests.integration.product import DAYS, DEVICES, MODEL, make_demo
 from tests.integration.storage.conftest import settings_on
+from tests.product import DAYS, DEMO_SEED, DEVICES, MODEL, SMALL, make_demo
 from tests.small_site import batches
 
 pytestmark = pytest.mark.integration

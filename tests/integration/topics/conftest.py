@@ -15,8 +15,8 @@ from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.ingestion.topics.worker import TopicWorker
 from appliance.secrets.secret import FileSecret
-from tests.integration.product import Product
 from tests.integration.servers.running import Servers
+from tests.product import Product
 from tests.small_site import MEASURES, SmallSite, batches
 
 ARRIVAL = {"message.timestamp.type": "LogAppendTime"}

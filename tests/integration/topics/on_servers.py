@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from tests.integration.product import ENVIRONMENT, command
+from tests.product import ENVIRONMENT, command
 
 
 def sink(product, prefix=()):

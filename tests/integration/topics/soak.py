@@ -28,9 +28,9 @@ from appliance.ingestion import encode, reading
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.ingestion.topics.standing import told
 from appliance.wiring.parts import Parts
-from tests.integration.product import ENVIRONMENT, Product, command
 from tests.integration.servers.running import Servers
 from tests.integration.topics.conftest import connection_of, make_topic
+from tests.product import ENVIRONMENT, Product, command
 from tests.small_site import MEASURES, START, UNITS
 
 PER_RECORD = 96

@@ -22,12 +22,12 @@ from appliance.serving.prediction_log import PredictionWriter
 from appliance.serving.prediction_records import records_of
 from appliance.storage import names
 from appliance.wiring.parts import Parts
-from tests.integration.flips import flipped, rewrite
 from tests.integration.kill_counts import KILLS
-from tests.integration.product import ENVIRONMENT, PYTHON, Product
 from tests.integration.storage.killing import running_pid
 from tests.integration.topics.conftest import connection_of, make_topic
 from tests.portal_site import prediction
+from tests.product import ENVIRONMENT, PYTHON, Product
+from tests.system.flips import flipped, rewrite
 
 pytestmark = pytest.mark.integration
 

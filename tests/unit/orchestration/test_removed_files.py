@@ -25,8 +25,8 @@ from appliance.orchestration.verification import Verifier
 from appliance.storage.files import SiteFiles
 from appliance.storage.upkeep.documents import Removal, Removed, Rewrite, removal_facts
 from appliance.wiring.parts import Parts
-from tests.integration.trust import opinions
 from tests.small_site import MEASURES, NOW, avro, readings, record
+from tests.system.trust import opinions
 
 READINGS, RAW = "silver.readings", "raw.records"
 RUNS = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.trust import standalone
-from tests.integration.trust.opinions import ask, command
+from tests.system.trust.opinions import ask, command
 from tests.unit.trust.verifier.sigstore_maker import Scene
 from tests.vectors.trust import bundles, packs
 

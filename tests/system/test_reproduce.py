@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.integration.flips import flipped, rewrite
-from tests.integration.product import MODEL, OFFLINE
+from tests.product import MODEL, OFFLINE
+from tests.system.flips import flipped, rewrite
 
 pytestmark = pytest.mark.integration
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.product import ENVIRONMENT, OFFLINE, command
-from tests.integration.trust import opinions
-from tests.integration.trust.governed_site import ISSUER, MODEL, Governed, identity, make_governed_site
+from tests.product import ENVIRONMENT, OFFLINE, command
+from tests.system.trust import opinions
+from tests.system.trust.governed_site import ISSUER, MODEL, Governed, identity, make_governed_site
 
 pytestmark = pytest.mark.integration
 APPROVAL = "https://appliance.internal/attestations/approval/v1"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.product import Product, port_settings
+from tests.product import Product, port_settings
 
 pytestmark = pytest.mark.integration
 

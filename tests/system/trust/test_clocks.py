@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.product import ENVIRONMENT, command
-from tests.integration.trust.governed_site import Governed, make_governed_site
+from tests.product import ENVIRONMENT, command
+from tests.system.trust.governed_site import Governed, make_governed_site
 
 pytestmark = pytest.mark.integration
 CLOCKS = {

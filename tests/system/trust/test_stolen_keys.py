@@ -26,7 +26,7 @@ from appliance.trust.signer import Signer
 from appliance.trust.sigstore_offline import VerifiedStatement
 from appliance.trust.tlog import TransparencyLog
 from appliance.trust.tuf import client, metadata, repository
-from tests.integration.trust.opinions import ask, command, write_builds
+from tests.system.trust.opinions import ask, command, write_builds
 from tests.unit.trust.trusting import ARTIFACT, TrustingSite, make_site, make_witnessed_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -13,8 +13,8 @@ from appliance.base.digest import digest_bytes, hex_of
 from appliance.trust import keys, rotation, statements
 from appliance.trust.ceremony import role_identity
 from appliance.trust.signer import Signer
-from tests.integration.product import OFFLINE
-from tests.integration.trust.opinions import ask, command, write_builds
+from tests.product import OFFLINE
+from tests.system.trust.opinions import ask, command, write_builds
 from tests.unit.trust.trusting import TrustingSite, make_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -18,7 +18,7 @@ from appliance.trust.anchor import open_anchor
 from appliance.trust.auditor.audit import Question, audit_pack
 from appliance.trust.pack import export_pack
 from appliance.trust.signer import Signer
-from tests.integration.trust.opinions import BUILDS, ask, command
+from tests.system.trust.opinions import BUILDS, ask, command
 from tests.unit.trust.verifier.cases import FILES
 from tests.unit.trust.verifier.pack_maker import PACKAGE
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.trust.opinions import ask, command, write_builds
+from tests.system.trust.opinions import ask, command, write_builds
 from tests.unit.trust.verifier.pack_maker import Pack, Site, put
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -7,8 +7,8 @@ twenty kills is `make proof-pipeline-kills`.
 
 import pytest
 
-from tests.integration.conftest import REPLAYED, SMALL
-from tests.integration.kills import prove
+from tests.product import REPLAYED, SMALL
+from tests.system.kills import prove
 
 pytestmark = pytest.mark.integration
 

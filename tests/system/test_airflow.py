@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from appliance.orchestration.pipeline import STEPS
-from tests.integration.product import ENVIRONMENT, MODEL, OFFLINE, ROOT
+from tests.product import ENVIRONMENT, MODEL, OFFLINE, ROOT
 
 pytestmark = pytest.mark.integration
 

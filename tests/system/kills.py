@@ -29,7 +29,7 @@ from appliance.orchestration.journal import Journal
 from appliance.orchestration.pipeline import STEPS
 from appliance.orchestration.replay import send
 from appliance.wiring.parts import Parts
-from tests.integration.product import ENVIRONMENT, MODEL, Product, command, port_settings
+from tests.product import ENVIRONMENT, MODEL, Product, command, port_settings
 
 DEVICES, DAYS, FLEET_SEED = 25, 30, 7  # fixed: on so few devices not every fleet lets a model pass its gates
 END = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.product import Product
+from tests.product import Product
 from tests.unit.governance.conftest import write_package
 
 MODEL = "thermal/1"

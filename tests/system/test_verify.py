@@ -13,8 +13,8 @@ import pytest
 from appliance.base.canonical import canonical
 from appliance.base.digest import digest_bytes, hex_of
 from appliance.base.errors import ApplianceError
-from tests.integration.flips import flipped, rewrite, verify, what_a_flip_leads_to
-from tests.integration.product import MODEL, OFFLINE, Product
+from tests.product import MODEL, OFFLINE, Product
+from tests.system.flips import flipped, rewrite, verify, what_a_flip_leads_to
 
 pytestmark = pytest.mark.integration
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from tests.integration.flips import verify
-from tests.integration.product import Product
+from tests.product import Product
+from tests.system.flips import verify
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import SMALL
-from tests.integration.flips import flipped, rewrite
-from tests.integration.kills import END, FLEET_SEED, MODEL, ask, journal, prepare, set_freshness
-from tests.integration.product import Product
+from tests.product import SMALL, Product
+from tests.system.flips import flipped, rewrite
+from tests.system.kills import END, FLEET_SEED, MODEL, ask, journal, prepare, set_freshness
 
 pytestmark = pytest.mark.integration
 
