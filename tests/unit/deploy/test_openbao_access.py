@@ -12,8 +12,9 @@ def paths(role):
 
 
 def test_ingestion_reads_what_it_talks_to_and_the_others_one_password_each():
-    assert paths("ingest") == ["kafka/ingest", "store/site", "catalog/lake", "registry/appliance"]
+    assert paths("ingest") == ["kafka/ingest", "kafka/serving", "store/site", "catalog/lake", "registry/appliance"]
     assert paths("collector") == ["kafka/collector"]
+    assert paths("steward") == ["kafka/steward"]
     assert paths("auditor") == ["store/auditor"]
 
 
