@@ -28,7 +28,7 @@ servers: ## Build and check the third-party servers of servers/ (minutes when co
 	@setup/debian.sh $(DEBIAN_RUNTIME)
 	@setup/environment.sh servers
 	@APPLIANCE_NO_START=1 setup/debian.sh $$(python3 -m servers.builder --debian-packages)
-	@nice python3 -m servers.builder $(ARGS)
+	@nice python3 -m servers.builder $(if $(filter servers,$(MAKECMDGOALS)),$(ARGS))
 
 .PHONY: demo
 demo: runtime training ## Run the product's main job end to end (ARGS=--json for one JSON object)

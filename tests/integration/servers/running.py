@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from appliance.config.site import open_site
-from appliance.deploy.servers import plan
+from appliance.deploy.servers import plan, postgresql
 from appliance.deploy.servers.place import HOST, place_of
 from appliance.secrets.settings import role_file
 from tests.ports import free_ports
@@ -63,6 +63,19 @@ class Servers:
 
     def secret(self, name):
         return self.place.secret_file(name).read_text()
+
+    def data(self):
+        """Settings ``storage.*`` of a site that has its data on MinIO and PostgreSQL; what the catalog had is gone."""
+        with postgresql.connect(self.place, database="lake") as connection:
+            connection.execute("DROP OWNED BY lake")
+        return {
+            "store": self.place.address("minio"),
+            "store_secret_file": str(self.place.secret_file("minio-site")),
+            "store_ca_file": str(self.place.authority),
+            "catalog": f"postgresql://lake@{self.place.address('postgresql')}/lake",
+            "catalog_password_file": str(self.place.secret_file("postgresql-lake")),
+            "catalog_ca_file": str(self.place.authority),
+        }
 
     def openbao(self, role):
         """Settings of a site that has this role; each of its files is named, and none of them is a password's."""

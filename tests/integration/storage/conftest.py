@@ -7,7 +7,7 @@ import time
 import pytest
 
 from appliance.base.clock import SystemClock
-from appliance.deploy.servers import certificates, postgresql
+from appliance.deploy.servers import certificates
 from appliance.deploy.servers.place import HOST
 from tests.integration.servers.running import Servers
 from tests.integration.storage.stores import S3, Folder
@@ -36,19 +36,10 @@ def minio(site):
     )
 
 
-def settings_on(minio, site):
+def settings_on(site):
     """Of a site with its data on both servers, that has nothing yet. What was in the catalog before is gone."""
-    site.up("postgresql")
-    with postgresql.connect(site.place, database="lake") as connection:
-        connection.execute("DROP OWNED BY lake")
-    return {
-        "storage.store": minio.address,
-        "storage.store_secret_file": site.place.secret_file("minio-site"),
-        "storage.store_ca_file": site.place.authority,
-        "storage.catalog": f"postgresql://lake@{site.place.address('postgresql')}/lake",
-        "storage.catalog_password_file": site.place.secret_file("postgresql-lake"),
-        "storage.catalog_ca_file": site.place.authority,
-    }
+    site.up("minio", "postgresql")
+    return {f"storage.{key}": value for key, value in site.data().items()}
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ START_S = 5.0  # of the command itself, on a machine that does other things
 
 @pytest.fixture
 def settings(minio, site):
-    return settings_on(minio, site)
+    return settings_on(site)
 
 
 @pytest.fixture

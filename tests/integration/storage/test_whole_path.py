@@ -35,7 +35,7 @@ GONE_WRONG_FOR_H = 12  # longer than a thermal feature may be old
 @pytest.fixture(scope="module")
 def demo(minio, site, tmp_path_factory):
     """`product`, what its demo `printed`, the `end` of its history: a day ago, so that readings may follow."""
-    named = settings_on(minio, site)
+    named = settings_on(site)
     settings = {key: value for key, value in named.items() if "secret" not in key and "password" not in key}
     site.up("kafka", "openbao")
     settings |= {"kafka.servers": site.place.address("kafka"), "kafka.ca_file": site.place.authority}

@@ -8,7 +8,6 @@ import pytest
 
 from appliance.config.model import StorageSection
 from appliance.deploy.servers import kafka as broker
-from appliance.deploy.servers import postgresql
 from appliance.ingestion import declarations, reading
 from appliance.ingestion.schemas.folder import FolderRegistry
 from appliance.ingestion.topics.connection import Connection
@@ -58,17 +57,7 @@ def site(tmp_path, connection, topic):
 @pytest.fixture
 def storage(servers):
     """Settings of a site with its data on the servers, which has nothing yet. `servers` must have them."""
-    place = servers.place
-    with postgresql.connect(place, database="lake") as connection:
-        connection.execute("DROP OWNED BY lake")
-    return StorageSection(
-        store=place.address("minio"),
-        store_secret_file=str(place.secret_file("minio-site")),
-        store_ca_file=str(place.authority),
-        catalog=f"postgresql://lake@{place.address('postgresql')}/lake",
-        catalog_password_file=str(place.secret_file("postgresql-lake")),
-        catalog_ca_file=str(place.authority),
-    )
+    return StorageSection(**servers.data())
 
 
 @pytest.fixture

@@ -243,7 +243,8 @@ def prove(folder):
             ("outage", {"rate": 10_000, "seconds": 360, "outage_s": 60.0}),
         ):
             topic = make_topic(admin)
-            product = prepare(folder / name / "site", connection, topic)
+            data = {f"storage.{key}": value for key, value in servers.data().items()}
+            product = prepare(folder / name / "site", connection, topic, **data)
             figures[name] = soak(product, connection, topic, **load)
         admin.close()
     finally:
