@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,15 +59,15 @@ def test_the_first_opinion(exported: Exported) -> None:
 
 
 @pytest.mark.parametrize("verifier", BUILDS)
-def test_good_and_damaged_packs(exported: Exported, bare_debian: Path, tmp_path: Path, verifier: str) -> None:
-    place = bare_debian / "tmp" / tmp_path.name
-    shutil.rmtree(place, ignore_errors=True)
+def test_good_and_damaged_packs(exported: Exported, bare_debian: Path, verifier: str) -> None:
+    # Not by the name of pytest's own folder: another process, with another verifier, may have one of the same name.
+    place = Path(tempfile.mkdtemp(prefix="packs-", dir=bare_debian / "tmp"))
     shutil.copytree(exported.folder, place / "good")
     paths = [path for path in (place / "good").rglob("*") if path.is_file()]
     pack_tar(place / "good.tar", {path.relative_to(place / "good").as_posix(): path for path in paths})
 
     def judge(pack: str) -> str | None:
-        inside = f"/tmp/{tmp_path.name}"
+        inside = f"/tmp/{place.name}"
         asked = command(f"{inside}/good/verifiers/{verifier}", f"{inside}/{pack}", exported.root_digest)
         isolated = ["unshare", "--net", "--pid", "--fork", f"--mount-proc={bare_debian}/proc"]
         return ask([*isolated, "chroot", str(bare_debian), *asked])
