@@ -31,6 +31,7 @@ from appliance.ingestion.schemas.folder import FolderRegistry
 from appliance.ingestion.topics.connection import Connection
 from appliance.ingestion.topics.producer import ReadingProducer, subject_of
 from appliance.ingestion.topics.worker import TopicWorker
+from appliance.secrets.secret import FileSecret
 from benchmarks.ingest import PER_RECORD, declare, file_of, judge, landing_in, tables_of_peer
 from benchmarks.outcome import answer, arguments
 from tests.integration.servers.running import Servers
@@ -114,7 +115,7 @@ def main():
         connection = Connection(
             servers=(place.address("kafka"),),
             user="admin",
-            password_file=place.secret_file("kafka-admin"),
+            password=FileSecret(place.secret_file("kafka-admin")),
             ca_file=place.authority,
         )
         admin = kafka.KafkaAdminClient(**broker.client_settings(place, "admin"))
