@@ -33,7 +33,9 @@ from appliance.demo.peak_memory import PeakMemory
 @click.option("--devices", type=click.IntRange(25, 5000), default=200, show_default=True, help="Transformers.")
 @click.option("--days", type=click.IntRange(30, 365), default=90, show_default=True, help="Length of the history.")
 @click.option(
-    "--end", metavar="INSTANT", help="End of the history, RFC 3339, a third of a day; the last when left out."
+    "--end",
+    metavar="INSTANT",
+    help="End of the history, RFC 3339: 00:00, 08:00 or 16:00 UTC of a day. Default: the last of them.",
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of the fleet; drawn and printed when left out.")
 @click.option("--requests", type=click.IntRange(1), default=2400, show_default=True, help="Questions of clients.")

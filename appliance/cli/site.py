@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +102,9 @@ def check(call: Call) -> Result:
     problems: list[str] = []
     problems += [f"role key {role} is missing" for role in ROLES if not call.parts.keys.holds(role)]
     checks = {"site file": FILE_NAME, "log": call.parts.log.checkpoint().origin}
-    unread = list(_secret_problems(call.parts))
-    if site.settings.secrets.openbao and not unread:
-        checks["openbao"] = site.settings.secrets.openbao
+    read, unread = _read_secrets(call.parts)
+    if read and not unread:
+        checks["openbao"] = f"{site.settings.secrets.openbao}, {read} secrets read"
     problems += unread
     asked = (
         ("object store", storage.store, lambda: [call.parts.files.holds(f"{each}/none") for each in (LAKE, OBJECTS)]),
@@ -144,24 +143,26 @@ def _ask_topic(call: Call) -> None:
         topic.check()
 
 
-def _secret_problems(parts: Parts) -> Iterator[str]:
-    """What is wrong with the places of secrets, and with those in OpenBao; files are read by whoever needs them."""
+def _read_secrets(parts: Parts) -> tuple[int, list[str]]:
+    """How many were read in OpenBao, and what is wrong with places or entries; files are read by whoever needs them."""
     from appliance.secrets.secret import EntrySecret
 
     try:
         used = parts.secrets_in_use()
     except ApplianceError as error:
-        yield f"connectors: {error}"
-        return
+        return 0, [f"connectors: {error}"]
+    read, problems = 0, []
     for name, find in used.items():
         try:
             secret = find()
             if isinstance(secret, EntrySecret):
                 secret.read(code=secret_codes.INVALID)
+                read += 1
         except ApplianceError as error:
-            yield f"{name}: {error}"
+            problems.append(f"{name}: {error}")
             if error.code in secret_codes.SERVER:
-                return  # the others would say the same
+                break  # the others would say the same
+    return read, problems
 
 
 @command("site", "show", example="appliance site show storage")

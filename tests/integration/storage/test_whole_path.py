@@ -76,22 +76,14 @@ def test_a_damaged_object_is_named_and_no_other(demo, minio, of):
         assert {link["path"] for link in broken.printed["links"] if not link["ok"]} == {raw}
 
 
-def test_verification_says_that_the_store_is_away(demo, site):
-    site.down("minio")
+@pytest.mark.parametrize(("server", "code"), [("minio", "APL-STORAGE-011"), ("openbao", "APL-SECRETS-002")])
+def test_verification_says_which_server_is_away(demo, site, server, code):
+    site.down(server)
     try:
         away = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
-        assert (away.code, away.error["code"]) == (1, "APL-STORAGE-011")
+        assert (away.code, away.error["code"]) == (1, code)
     finally:
-        site.up("minio")
-
-
-def test_verification_says_that_openbao_is_away(demo, site):
-    site.down("openbao")
-    try:
-        away = demo.product.run("verify", demo.printed["prediction_id"], role="auditor")
-        assert (away.code, away.error["code"]) == (1, "APL-SECRETS-002")
-    finally:
-        site.up("openbao")
+        site.up(server)
 
 
 class Damaged:
