@@ -16,18 +16,26 @@ from typing import Any
 
 from appliance.base.clock import Clock
 from appliance.base.errors import ApplianceError
-from appliance.governance import codes as governance_codes
 from appliance.governance.audit import Audit
 from appliance.governance.roles import RoleKeys
 from appliance.ingestion.mapping import Mapping as DropMapping
-from appliance.ingestion.sensitive import codes, erasure, sealing
+from appliance.ingestion.sensitive import codes, sealing
 from appliance.ingestion.sensitive.detectors import NONE
+from appliance.ingestion.sensitive.erasure import Erasures, Kind
 from appliance.ingestion.sensitive.intake import FILE, SUBJECT, cell_place, token_of
 from appliance.ingestion.sensitive.masking import ERASED
 from appliance.storage import names
 from appliance.storage.columns import tags_of
 from appliance.storage.tables import Lake
 from appliance.trust.data_keys import DataKeys
+
+ERASURE = Kind(
+    argument="subject",
+    request="subject.request-erasure",
+    approve="subject.approve-erasure",
+    erased="subject.erasure",
+    unapproved=codes.ERASURE_UNAPPROVED,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +62,7 @@ class Subjects:
         self._mappings = mappings
         self._data_keys = data_keys
         self._audit = audit
-        self._role_keys = role_keys
-        self._clock = clock
+        self._erasures = Erasures(kind=ERASURE, audit=audit, role_keys=role_keys, data_keys=data_keys, clock=clock)
 
     def show(self, subject: str, *, actor: str, reason: str) -> dict[str, list[dict[str, Any]]]:
         """Table -> rows of the subject, opened; values whose key is gone read `ERASED`.
@@ -63,7 +70,8 @@ class Subjects:
         Raises:
             ApplianceError: APL-SENSITIVE-001, -003, APL-TRUST-038, APL-AUDIT-001.
         """
-        intent = self._audit.begin(role=actor, action="subject.read", arguments=self._arguments(subject, reason))
+        arguments = {ERASURE.argument: self._token(subject), "reason": reason}
+        intent = self._audit.begin(role=actor, action="subject.read", arguments=arguments)
         try:
             found = {table: [self._opened(table, row) for row in rows] for table, rows in self._rows(subject)}
             self._check_known(subject, found)
@@ -75,7 +83,7 @@ class Subjects:
 
     def approve(self, subject: str, *, actor: str, reason: str) -> None:
         """Agree to the erasure that somebody else asked for. Raises APL-AUDIT-001."""
-        self._note(actor, erasure.APPROVE, subject, reason)
+        self._erasures.approve([self._token(subject)], actor=actor, reason=reason)
 
     def erase(self, subject: str, *, actor: str, reason: str) -> Erasure:
         """Destroy the subject's keys, or ask for it where nobody has agreed yet.
@@ -86,20 +94,9 @@ class Subjects:
         """
         found = dict(self._rows(subject))
         self._check_known(subject, found)
-        checked = self._audit.check()
-        if not checked.ok:
-            raise ApplianceError(governance_codes.AUDIT_BROKEN, checked.fault, where=checked.where)
-        against = erasure.objection(
-            self._audit.records(), self._token(subject), key_id=self._role_keys.key_id(actor), now=self._clock.now()
-        )
-        if against:
-            self._note(actor, erasure.REQUEST, subject, reason)
-            raise ApplianceError(codes.ERASURE_UNAPPROVED, against)
-        intent = self._audit.begin(role=actor, action=erasure.ERASED, arguments=self._arguments(subject, reason))
         contents = self._contents({(row["source"], row["position"]) for rows in found.values() for row in rows})
         ids = [self._data_keys.id_of(SUBJECT, subject), *(self._data_keys.id_of(FILE, each) for each in contents)]
-        keys = self._data_keys.erase(ids)
-        self._audit.end(intent, outcome="done", detail=f"{keys} keys destroyed")
+        keys = self._erasures.erase([self._token(subject)], ids, actor=actor, reason=reason)
         return Erasure(keys=keys, rows={table: len(rows) for table, rows in found.items()}, files=len(contents))
 
     def _rows(self, subject: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -148,10 +145,3 @@ class Subjects:
 
     def _token(self, subject: str) -> str:
         return self._data_keys.token(SUBJECT, subject)
-
-    def _arguments(self, subject: str, reason: str) -> dict[str, str]:
-        return {"subject": self._token(subject), "reason": reason}
-
-    def _note(self, actor: str, action: str, subject: str, reason: str) -> None:
-        intent = self._audit.begin(role=actor, action=action, arguments=self._arguments(subject, reason))
-        self._audit.end(intent, outcome="done", detail="")

@@ -6,9 +6,11 @@ import pytest
 
 from appliance.base.clock import rfc3339
 from appliance.governance.audit import Record
-from appliance.ingestion.sensitive.erasure import APPROVE, ERASED, REQUEST, VALID_DAYS, objection
+from appliance.ingestion.sensitive.erasure import VALID_DAYS, objection
+from appliance.ingestion.sensitive.subjects import ERASURE
 from tests.small_site import NOW
 
+REQUEST, APPROVE, ERASED = ERASURE.request, ERASURE.approve, ERASURE.erased
 ENGINEER, ALICE = "sha256:engineer", "sha256:alice"
 
 
@@ -38,5 +40,5 @@ CASES = [
 
 @pytest.mark.parametrize(("records", "message"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_two_people_must_agree(records, message):
-    found = objection(records, "token", key_id=ENGINEER, now=NOW)
+    found = objection(records, ERASURE, "token", key_id=ENGINEER, now=NOW)
     assert (message in found) if message else found == ""
