@@ -1,4 +1,4 @@
-"""Data keys: one for each subject, wrapped by the site's key store; destroying it erases what it sealed.
+"""Data keys: one for each subject or letter, wrapped by the site's key store; destroying it erases what it sealed.
 
 Rules
 1. A subject is known by its key's id, a keyed hash of its name: the file of keys names nobody.
@@ -24,7 +24,7 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -47,7 +47,7 @@ _TABLE = "create table if not exists data_key (id blob primary key, wrapped blob
 
 
 class DataKey:
-    """The key of one subject."""
+    """The key of one subject or letter."""
 
     def __init__(self, id: bytes, key: bytes) -> None:
         self.id = id
@@ -131,6 +131,18 @@ class DataKeys:
                 ).rowcount
                 database.executemany("insert or ignore into data_key values (?, null, ?)", [(id, now) for id in part])
         return done
+
+    def erased(self, kind: str, names: Iterable[str]) -> dict[str, str]:
+        """Of the names, those whose key was destroyed, and when (RFC 3339). Where none ever was, no key is asked for.
+
+        Raises:
+            ApplianceError: as `ensure`.
+        """
+        if not self._path.is_file():
+            return {}
+        with self._database() as database:
+            marks = dict(database.execute("select id, erased_at from data_key where wrapped is null").fetchall())
+        return {name: marks[id] for name in names if (id := self.id_of(kind, name)) in marks} if marks else {}
 
     @cached_property
     def _wrapping(self) -> Wrapping:

@@ -39,7 +39,7 @@ def open_wrapping(store: KeyStore) -> Wrapping:
     """The wrapping key of a store, made where it has none.
 
     Raises:
-        ApplianceError: APL-KEYS-006 the store is a token; those of the store.
+        ApplianceError: APL-KEYS-008 the store is a token; those of the store.
     """
     if isinstance(store, FileKeys):
         return FileWrapping(store)
@@ -47,7 +47,7 @@ def open_wrapping(store: KeyStore) -> Wrapping:
 
     if isinstance(store, TransitKeys):
         return TransitWrapping(store)
-    raise ApplianceError(store_codes.ALGORITHM_REFUSED, "a token wraps no data keys", where=str(store))
+    raise ApplianceError(store_codes.WRAPS_NO_DATA_KEYS, "a token wraps no data keys", where=str(store))
 
 
 class FileWrapping:

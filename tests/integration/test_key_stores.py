@@ -520,7 +520,7 @@ def test_data_keys_are_wrapped_by_the_store_and_gone_when_erased(
     if address.startswith("pkcs11:"):
         with pytest.raises(ApplianceError) as caught:
             data_keys_of(address, tmp_path).token("kind", "text")
-        assert code_of(caught) == "APL-KEYS-006"
+        assert code_of(caught) == "APL-KEYS-008"
         return
     keys_of_site = data_keys_of(address, tmp_path)
     first, second = (keys_of_site.id_of("subject", name) for name in ("c-1", "c-2"))

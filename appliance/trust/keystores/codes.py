@@ -47,3 +47,10 @@ STORE_FAILED = declare(
     meaning="The store was reached and refused the operation, for a reason of its own that the message repeats.",
     action="Correct what the message names; the log of the server or the manual of the token says more.",
 )
+WRAPS_NO_DATA_KEYS = declare(
+    "APL-KEYS-008",
+    "The key store wraps no data keys",
+    meaning="Keys that seal sensitive data are wrapped by a key of the site's key store. A PKCS#11 token does not do "
+    "it yet. Dead letters are kept in clear there; a drop with sensitive columns is not taken.",
+    action="Keep the site's keys in files or in OpenBao, where data must be sealed.",
+)
