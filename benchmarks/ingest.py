@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 
-from appliance.base.clock import UTC, FixedClock, to_us
+from appliance.base.clock import UTC, FixedClock, SystemClock, to_us
 from appliance.config.model import IngestSection
 from appliance.governance.lineage import Lineage
 from appliance.ingestion import encode, rows
@@ -35,6 +35,9 @@ from appliance.observability.alerts import Alerts
 from appliance.storage.files import SiteFiles
 from appliance.storage.objects import FolderStore
 from appliance.storage.tables import Lake
+from appliance.trust.data_keys import DataKeys
+from appliance.trust.data_keys_wrap import open_wrapping
+from appliance.trust.keys import FileKeys
 
 GOAL, SMALL_GOAL = 6.0, 3.6
 ROUNDS = 3
@@ -124,6 +127,7 @@ def landing_in(folder):
         objects=FolderStore(folder / "objects", folder),
         lineage=lineage,
         alerts=Alerts(folder / "alerts"),
+        data_keys=DataKeys(folder / "keys", lambda: open_wrapping(FileKeys(folder / "keys")), SystemClock()),
         settings=IngestSection(),
     )
 

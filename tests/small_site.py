@@ -125,11 +125,15 @@ class SmallSite:
         self.lake = Lake(folder / "lake", files, self.lineage, database)
         self.objects = objects_of(storage, folder, secrets)
         self.alerts = Alerts(folder / "alerts")
+        self.data_keys = DataKeys(
+            folder / "keys" / "data", lambda: open_wrapping(FileKeys(folder / "keys")), self.clock
+        )
         parts = {
             "lake": self.lake,
             "objects": self.objects,
             "lineage": self.lineage,
             "alerts": self.alerts,
+            "data_keys": self.data_keys,
             "settings": section,
         }
         common = {
@@ -139,10 +143,7 @@ class SmallSite:
         }
         self.landing = Landing(**parts)
         self.sink = Sink(**common, landing=self.landing)
-        self.data_keys = DataKeys(
-            folder / "keys" / "data", lambda: open_wrapping(FileKeys(folder / "keys")), self.clock
-        )
-        self.drops = Drops(**common, **parts, data_keys=self.data_keys)
+        self.drops = Drops(**common, **parts)
         self.quarantine = Quarantine(landing=self.landing, sink=self.sink, declarations_folder=self.declarations)
 
     @property

@@ -6,7 +6,7 @@ and may hold many reading batches; records of a partition come many to a chunk, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,12 +49,19 @@ class Chunk:
 
 
 def chunk_of_file(
-    decoded: Decoded, *, digest: str, position: int, size: int = 0, arrived_us: int = 0, name: str = ""
+    decoded: Decoded,
+    *,
+    digest: str,
+    position: int,
+    size: int = 0,
+    object_size: int = 0,
+    arrived_us: int = 0,
+    name: str = "",
 ) -> Chunk:
     """The one item that a spool file is."""
     return Chunk(
         digest=digest,
-        object_size=size,
+        object_size=object_size,
         positions=np.array([position], np.int64),
         sizes=np.array([size], np.int64),
         arrived_us=np.array([arrived_us], np.int64),
@@ -68,9 +75,20 @@ def chunk_of_file(
 
 
 def chunk_of_values(
-    decoded: Decoded, *, digest: str, object_size: int, offsets: Longs, sizes: Longs, arrived_us: Longs
+    decoded: Decoded,
+    *,
+    digest: str,
+    object_size: int,
+    offsets: Longs,
+    sizes: Longs,
+    arrived_us: Longs,
+    letters: Mapping[int, Sequence[Fault]],
 ) -> Chunk:
-    """One item for each value, of which `decoded` counts each as a record."""
+    """One item for each value, which `decoded` counts as records; `letters` are the faults of items beside it."""
+    faults = [
+        *((place, replace(each, record=0)) for each in decoded.faults if (place := each.record or 0) not in letters),
+        *((place, each) for place, found in letters.items() for each in found),
+    ]
     row_item = decoded.rows["record"].to_numpy().astype(np.int64)
     first = pa.array(np.zeros(decoded.rows.num_rows, np.int32))
     return Chunk(
@@ -84,7 +102,7 @@ def chunk_of_values(
         row_item=row_item,
         headers=decoded.headers,
         header_item=decoded.headers["record"].to_numpy().astype(np.int64),
-        faults=tuple((fault.record or 0, replace(fault, record=0)) for fault in decoded.faults),
+        faults=tuple(sorted(faults, key=lambda each: each[0])),
     )
 
 

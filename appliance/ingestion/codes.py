@@ -1,6 +1,6 @@
 """Error codes of `appliance.ingestion`. Reason codes of refused rows stand in `ingestion.reasons`."""
 
-from appliance.base.errors import declare
+from appliance.base.errors import EXIT_APPROVAL, declare
 
 POSITIONS_INVALID = declare(
     "APL-INGEST-001",
@@ -70,4 +70,39 @@ ANSWER_REFUSED = declare(
     action="Mend what the message names. A copy is an Avro container file as the spool takes it, or one reading batch "
     "as JSON on each line; appliance schema show prints the fields.",
     exit_code=2,
+)
+LETTER_PURGED = declare(
+    "APL-INGEST-011",
+    "The dead letter was purged",
+    meaning="Two people agreed to destroy its key, and with it its bytes. Its row in quarantine stays, with code, "
+    "place and digest of the raw object.",
+    action="See who purged it and why: appliance audit list --action letter.purge.",
+    exit_code=2,
+)
+LETTER_IN_CLEAR = declare(
+    "APL-INGEST-012",
+    "The dead letter is kept in clear and cannot be purged",
+    meaning="It was written before letters were sealed, or where the key store wraps no data keys. Its raw object has "
+    "no key that could be destroyed, and stays until its object lock ends.",
+    action="Wait for the lock of the raw object to end (storage.lock_days). Letters that come in now are sealed, "
+    "unless the site's keys are on a token.",
+    exit_code=2,
+)
+LETTER_HOLDS_READINGS = declare(
+    "APL-INGEST-013",
+    "The item holds readings beside what could not be decoded",
+    meaning="Its raw object is what these readings are compared with when somebody verifies; without its bytes no "
+    "decision that rests on them could be explained.",
+    action="Answer it: appliance quarantine answer. The bytes go when the lock of the raw object ends "
+    "(storage.lock_days).",
+    exit_code=2,
+)
+PURGE_UNAPPROVED = declare(
+    "APL-INGEST-014",
+    "The purge is not approved",
+    meaning="A purge cannot be undone; a second person with another key must agree to it. The request is recorded, and "
+    "nothing was destroyed.",
+    action="Ask an approver to run appliance quarantine purge SOURCE POSITION --approve --as approver/NAME "
+    "--reason TEXT, then run this again.",
+    exit_code=EXIT_APPROVAL,
 )

@@ -39,6 +39,7 @@ from appliance.storage import names
 from appliance.storage.objects import ObjectStore
 from appliance.storage.tables import LINEAGE, CommitLost, Head, Lake, LineageWriter
 from appliance.storage.upkeep import expire_when_due
+from appliance.trust.data_keys import DataKeys
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Landing:
     objects: ObjectStore
     lineage: LineageWriter
     alerts: Alerts
+    data_keys: DataKeys
     settings: IngestSection
 
     def ensure_tables(self) -> None:

@@ -183,7 +183,7 @@ def _check_metadata(metadata: dict[str, bytes]) -> str:
         raise _RefusedError(SCHEMA, "the writer's schema is not that of a reading batch")
     codec = metadata.get("avro.codec", b"null").decode("ascii", "replace")
     if codec not in ("null", "deflate"):
-        raise _RefusedError(DECODE, f"codec {codec!r}, expected null or deflate")
+        raise _RefusedError(DECODE, "its codec is neither null nor deflate")
     return codec
 
 

@@ -2,13 +2,14 @@
 
 Rules
 1. A letter is an item of a source that could not be decoded, wholly or in part: rows of ``quarantine.readings`` without
-   an index. Its bytes are in its raw object: the whole file of a spool, or one value of a topic.
+   an index. Its bytes are in its raw object, sealed where nothing of it could be decoded (`ingestion.letter_sealing`).
 2. It is shown by its size, its digest and the schema that it names, never by its content. Its bytes leave by
    `take_out`, which a command records first, and where a site names a topic for them those of a topic by that one.
 3. A mended copy is one or more reading batches. It must decode without a fault, else nothing is sent. It goes into the
    spool, where it is judged like everything that comes in; readings that are there already are recognised.
 4. The letter stays in quarantine, so that the ledger holds; ``ledger.letters`` says that it was answered, and by what.
    Ended between the two, the letter is open still, and the same copy sent again brings nothing in twice.
+5. A letter whose key was destroyed (`ingestion.purge`) is purged: nothing is told of its bytes, and it is not answered.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from appliance.ingestion import codes, reading, segment
 from appliance.ingestion.commit import RACES, Landing
 from appliance.ingestion.decode import Limits, decode
 from appliance.ingestion.encode import Batches, encode_batches
+from appliance.ingestion.letter_sealing import LETTER, LetterSeal, Place, name_of
 from appliance.ingestion.rows import INSTANT
 from appliance.ingestion.schemas.frame import read_frames
 from appliance.ingestion.spool import Spool
@@ -52,7 +54,8 @@ ANSWERS = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """A dead letter. `lost` are its stretches that could not be decoded; `answered` is when a mended copy was sent."""
+    """A dead letter. `lost` are its stretches that could not be decoded; `answered` is when a mended copy was sent,
+    `purged` when its key was destroyed."""
 
     source: str
     position: int
@@ -62,6 +65,11 @@ class Letter:
     arrived_at: str
     raw_digest: str
     answered: str | None
+    purged: str | None
+
+    @property
+    def place(self) -> Place:
+        return self.source, self.position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +108,17 @@ class Letters:
         self._objects = landing.objects
         self._spool = spool
         self._clock = clock
+        self._data_keys = landing.data_keys
+        self._seal = LetterSeal(landing.data_keys)
         settings = landing.settings
         self._limits = Limits(max_file_bytes=settings.max_file_bytes, max_expansion=settings.max_expansion)
 
-    def find(self, *, source: str | None = None, code: str | None = None, answered: bool = False) -> tuple[Letter, ...]:
-        """Letters by source and position, the open ones or with `answered` all of them."""
+    def find(self, *, source: str | None = None, code: str | None = None, closed: bool = False) -> tuple[Letter, ...]:
+        """Letters by source and position: the open ones, with `closed` also those that were answered or purged.
+
+        Raises:
+            ApplianceError: APL-INGEST-007; where letters were purged those of the data keys.
+        """
         if names.QUARANTINE not in self._lake.tables():
             return ()
         where = "index is null" + (f" and code = '{_plain(code)}'" if code else "")
@@ -113,27 +127,58 @@ class Letters:
         for row in self._lake.scan(names.QUARANTINE, columns=columns, where=where).to_pylist():
             if source in (None, row["source"]):
                 found.setdefault((row["source"], row["position"]), []).append(row)
-        answers = self._answers()
-        letters = (_letter(rows, answers.get(key)) for key, rows in sorted(found.items()))
-        return tuple(each for each in letters if answered or each.answered is None)
+        answers, purged = self._answers(), self.purged(found)
+        letters = (_letter(rows, answers.get(key), purged.get(key)) for key, rows in sorted(found.items()))
+        return tuple(each for each in letters if closed or (each.answered is None and each.purged is None))
+
+    def some(self, source: str, positions: Sequence[int]) -> tuple[Letter, ...]:
+        """Raises ApplianceError: APL-INGEST-009."""
+        found = {each.position: each for each in self.find(source=source, closed=True)}
+        for each in positions:
+            if each not in found:
+                raise ApplianceError(codes.NO_SUCH_LETTER, f"{source} has none at position {each}")
+        return tuple(found[each] for each in dict.fromkeys(positions))
 
     def one(self, source: str, position: int) -> Letter:
         """Raises ApplianceError: APL-INGEST-009."""
-        for each in self.find(source=source, answered=True):
-            if each.position == position:
-                return each
-        raise ApplianceError(codes.NO_SUCH_LETTER, f"{source} has none at position {position}")
+        return self.some(source, [position])[0]
+
+    def purged(self, places: Iterable[Place]) -> dict[Place, str]:
+        """Of letters at these places those that were purged, and when.
+
+        Raises:
+            ApplianceError: those of the data keys, where any letter was purged.
+        """
+        by_name = {name_of(each): each for each in places}
+        return {by_name[name]: at for name, at in self._data_keys.erased(LETTER, by_name).items()}
 
     def bytes_of(self, letter: Letter) -> bytes:
         """The bytes as they came; empty for a record without a value.
 
         Raises:
-            ApplianceError: APL-STORAGE-004.
+            ApplianceError: APL-INGEST-011, APL-STORAGE-004, those of the data keys.
         """
-        return next(self.with_bytes([letter]))[1]
+        _check_not_purged(letter)
+        data = next(self.with_bytes([letter]))[1]
+        if data is None:
+            raise ApplianceError(codes.LETTER_PURGED, f"{name_of(letter.place)}: its key is destroyed")
+        return data
 
-    def with_bytes(self, letters: Iterable[Letter]) -> Iterator[tuple[Letter, bytes]]:
-        """Each letter with its bytes; letters of one raw object follow each other, and it is read once for them.
+    def with_bytes(self, letters: Iterable[Letter]) -> Iterator[tuple[Letter, bytes | None]]:
+        """Each letter with its bytes, None where it was purged; those of one raw object follow each other, and for them
+        it is read once, and their keys with it.
+
+        Raises:
+            ApplianceError: APL-STORAGE-004, those of the data keys.
+        """
+        for group in self.stored(letters):
+            sealed = {letter.place: each for letter, each in group if isinstance(each, segment.SealedLetter)}
+            opened = self._seal.open(sealed) if sealed else {}
+            for letter, each in group:
+                yield letter, each if isinstance(each, bytes) else opened[letter.place]
+
+    def stored(self, letters: Iterable[Letter]) -> Iterator[list[tuple[Letter, bytes | segment.SealedLetter]]]:
+        """The letters by raw object, each as it lies there: in clear, or sealed.
 
         Raises:
             ApplianceError: APL-STORAGE-004.
@@ -141,15 +186,18 @@ class Letters:
         for digest, group in groupby(sorted(letters, key=_by_object), key=lambda each: each.raw_digest):
             data = self._objects.read(digest)
             if not data.startswith(segment.MAGIC):
-                yield from ((letter, data) for letter in group)
+                yield [(letter, data) for letter in group]
                 continue
-            records = segment.unpack(data).records
-            place = {offset: number for number, offset in enumerate(records["offset"].to_pylist())}
-            for letter in group:
-                yield letter, records["value"][place[letter.position]].as_py() or b""
+            found = segment.unpack(data)
+            place_of = {offset: number for number, offset in enumerate(found.records["offset"].to_pylist())}
+            places = [(letter, place_of[letter.position]) for letter in group]
+            yield [
+                (letter, found.letters.get(place) or found.records["value"][place].as_py() or b"")
+                for letter, place in places
+            ]
 
     def look(self, letter: Letter) -> Look:
-        """What may be told of the bytes."""
+        """What may be told of the bytes. Raises as `bytes_of`."""
         data = self.bytes_of(letter)
         frames = read_frames(pa.array([data], pa.binary()))
         of_topic = letter.source.startswith("kafka:")
@@ -163,7 +211,7 @@ class Letters:
         """Write the bytes to a new file, mode 600; gives how many there are.
 
         Raises:
-            ApplianceError: APL-INGEST-010 there is a file already, APL-BASE-002.
+            ApplianceError: APL-INGEST-010 there is a file already, APL-BASE-002, and as `bytes_of`.
         """
         if target.exists():
             raise ApplianceError(codes.ANSWER_REFUSED, "the file is there already", where=str(target))
@@ -175,8 +223,9 @@ class Letters:
         """Send a mended copy: a spool file, or reading batches as JSON lines; gives the name of the file in the spool.
 
         Raises:
-            ApplianceError: APL-INGEST-010 it is not mended, nothing was sent; APL-BASE-002.
+            ApplianceError: APL-INGEST-010 it is not mended, nothing was sent; APL-INGEST-011; APL-BASE-002.
         """
+        _check_not_purged(letter)
         try:
             mended = file.read_bytes()
         except OSError as error:
@@ -223,7 +272,12 @@ def _by_object(letter: Letter) -> tuple[str, int]:
     return letter.raw_digest, letter.position
 
 
-def _letter(rows: Sequence[dict[str, Any]], answered: str | None) -> Letter:
+def _check_not_purged(letter: Letter) -> None:
+    if letter.purged is not None:
+        raise ApplianceError(codes.LETTER_PURGED, f"{name_of(letter.place)} was purged at {letter.purged}")
+
+
+def _letter(rows: Sequence[dict[str, Any]], answered: str | None, purged: str | None) -> Letter:
     first = min(rows, key=lambda row: row["record"] or 0)
     return Letter(
         source=first["source"],
@@ -234,6 +288,7 @@ def _letter(rows: Sequence[dict[str, Any]], answered: str | None) -> Letter:
         arrived_at=rfc3339(first["arrived_at"]),
         raw_digest=first["raw_digest"],
         answered=answered,
+        purged=purged,
     )
 
 

@@ -5,12 +5,15 @@ Rules
    records, and every schema that its values were written with.
 2. A value is a reading batch in Confluent's frame (`schemas.frame`). What is none is a fault of that record alone.
 3. Same bytes, same result: decoding asks nobody.
+4. A letter, a record that gave no reading batch, is sealed (`ingestion.letter_sealing`): its key, value and headers are
+   null, and the column ``letter`` holds what was found, the size, and the sealed bytes. A segment without letters has
+   no such column. A file of a spool that gave no batch is kept in the same form, as a segment of one record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -37,20 +40,44 @@ RECORDS = pa.schema(
     ]
 )
 """One row per record. ``arrived_at`` is when the broker appended it."""
+FAULT = pa.struct([("code", pa.string()), ("record", pa.int32()), ("detail", pa.string())])
+LETTER = pa.field(
+    "letter", pa.struct([("faults", pa.list_(FAULT)), ("size_bytes", pa.int64()), ("sealed", pa.binary())])
+)
+"""The column of letters; null for every other record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedLetter:
+    """What a segment holds in the place of a letter.
+
+    Attributes:
+        faults: what was found; `record` counts within the item.
+        size_bytes: of the value, or of the file.
+        sealed: by `ingestion.letter_sealing`; None where the letter was purged before these bytes came again.
+    """
+
+    faults: tuple[Fault, ...]
+    size_bytes: int
+    sealed: bytes | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """`records` are `RECORDS`, by offset; `schemas` are those of their values, by id."""
+    """`records` are `RECORDS`, by offset; `schemas` those of their values, by id; `letters` by place in `records`."""
 
     records: pa.Table
     schemas: Mapping[int, RegisteredSchema]
+    letters: Mapping[int, SealedLetter] = field(default_factory=dict)
 
 
 def pack(segment: Segment) -> bytes:
     """The bytes of the raw object."""
     written = msgspec.json.encode([segment.schemas[id] for id in sorted(segment.schemas)])
-    table = segment.records.replace_schema_metadata({SCHEMAS: written})
+    table = segment.records
+    if segment.letters:
+        table = table.append_column(LETTER, _letter_column(segment))
+    table = table.replace_schema_metadata({SCHEMAS: written})
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", compression_level=1, use_dictionary=["key"])
     return bytes(buffer.getvalue())
@@ -64,17 +91,23 @@ def unpack(data: bytes) -> Segment:
     """
     table = pq.read_table(pa.BufferReader(data))
     written = (table.schema.metadata or {}).get(SCHEMAS)
-    if written is None or table.schema.names != RECORDS.names:
+    if written is None or table.schema.names not in (RECORDS.names, [*RECORDS.names, LETTER.name]):
         raise ValueError("not a segment of a topic")
     schemas = msgspec.json.decode(written, type=list[RegisteredSchema])
-    records = table.replace_schema_metadata(None).cast(RECORDS)
-    return Segment(records=records, schemas={each.id: each for each in schemas})
+    return Segment(
+        records=table.select(RECORDS.names).replace_schema_metadata(None).cast(RECORDS),
+        schemas={each.id: each for each in schemas},
+        letters=_letters_of(table) if LETTER.name in table.schema.names else {},
+    )
 
 
 def decode_segment(segment: Segment) -> Decoded:
-    """Rows, headers and faults; ``record`` is the place of the value in the segment. Raises nothing."""
+    """Rows, headers and faults; ``record`` is the place of the value in the segment. Raises nothing.
+
+    Sealed letters give nothing here: their faults stand in `segment.letters`.
+    """
     frames = read_frames(segment.records["value"].combine_chunks())
-    faults: list[Fault] = list(frames.faults)
+    faults = [each for each in frames.faults if each.record not in segment.letters]
     rows, headers = [empty_rows()], [reading.HEADERS.empty_table()]
     for id in np.unique(frames.ids[frames.ids > 0]).tolist():
         places = np.flatnonzero(frames.ids == id)
@@ -96,10 +129,37 @@ def decode_segment(segment: Segment) -> Decoded:
     )
 
 
-def value_sizes(records: pa.Table) -> npt.NDArray[np.int64]:
+def value_sizes(segment: Segment) -> npt.NDArray[np.int64]:
     """Bytes of each value; 0 where there is none."""
-    sizes: npt.NDArray[np.int64] = pc.fill_null(pc.binary_length(records["value"]), 0).to_numpy().astype(np.int64)
+    lengths = pc.binary_length(segment.records["value"])
+    sizes: npt.NDArray[np.int64] = pc.fill_null(lengths, 0).to_numpy().astype(np.int64)
+    for place, letter in segment.letters.items():
+        sizes[place] = letter.size_bytes
     return sizes
+
+
+def _letter_column(segment: Segment) -> pa.Array:
+    written: list[dict[str, object] | None] = [None] * segment.records.num_rows
+    for place, letter in segment.letters.items():
+        faults = [{"code": each.code, "record": each.record, "detail": each.detail} for each in letter.faults]
+        written[place] = {"faults": faults, "size_bytes": letter.size_bytes, "sealed": letter.sealed}
+    return pa.array(written, LETTER.type)
+
+
+def _letters_of(table: pa.Table) -> dict[int, SealedLetter]:
+    """Raises ValueError: the column is not `LETTER`."""
+    column = table[LETTER.name].combine_chunks()
+    if column.type != LETTER.type:
+        raise ValueError(f"not a segment of a topic: {LETTER.name} is {column.type}")
+    return {
+        place: SealedLetter(
+            faults=tuple(Fault(**each) for each in found["faults"]),
+            size_bytes=found["size_bytes"],
+            sealed=found["sealed"],
+        )
+        for place in np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist()
+        if (found := column[place].as_py())
+    }
 
 
 def _placed(table: pa.Table, places: npt.NDArray[np.int64]) -> pa.Table:

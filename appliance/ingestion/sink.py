@@ -2,7 +2,8 @@
 
 Rules
 1. The host clock is checked before anything is claimed: an arrival time that is wrong poisons every later join.
-2. Raw bytes are in the object store before anything else happens to a file; what follows is `ingestion.commit`.
+2. A file is decoded and its raw bytes are in the object store, sealed where it gave nothing, before anything else
+   happens to it; what follows is `ingestion.commit`.
 3. Memory is bounded by `IngestSection.commit_rows` and the largest file; files are read one after the other.
 """
 
@@ -19,7 +20,9 @@ from appliance.ingestion import codes, declarations, reading
 from appliance.ingestion.chunk import Chunk, chunk_of_file
 from appliance.ingestion.commit import NEWEST_ARRIVAL, Committer, IngestReport, Landing
 from appliance.ingestion.decode import Decoded, Limits, decode
+from appliance.ingestion.letter_sealing import LetterSeal
 from appliance.ingestion.positions import Batch
+from appliance.ingestion.raw_object import keep_file
 from appliance.ingestion.spool import ClaimedFile, Spool
 from appliance.observability.alerts import Alert
 from appliance.storage import names
@@ -39,6 +42,7 @@ class Sink:
             max_file_bytes=settings.max_file_bytes,
         )
         self.landing = landing
+        self._seal = LetterSeal(landing.data_keys)
         self._declarations_folder = declarations_folder
         self._clock = clock
         self._limits = Limits(max_file_bytes=settings.max_file_bytes, max_expansion=settings.max_expansion)
@@ -48,7 +52,8 @@ class Sink:
 
         Raises:
             ApplianceError: APL-INGEST-003 the clock is wrong, APL-INGEST-004 the log was touched, APL-BASE-002 the
-                disk is full, APL-BASE-006 another run is at work. What was committed stays.
+                disk is full, APL-BASE-006 another run is at work; with a letter to seal those of the data keys.
+                What was committed stays.
         """
         progress = progress or NoProgress()
         declared = declarations.load(self._declarations_folder)
@@ -92,11 +97,25 @@ class Sink:
 
     def _read(self, file: ClaimedFile) -> Chunk:
         data = self.spool.read(file)
-        digest = self.landing.objects.put(data)
         decoded = decode(data, self._limits)
         arrived_us = arrival_us(file, decoded, trust_received_at=self.landing.settings.trust_received_at)
+        digest, object_size = keep_file(
+            self.landing.objects,
+            self._seal,
+            data,
+            decoded,
+            source=self.spool.source,
+            position=file.position,
+            arrived_us=arrived_us,
+        )
         return chunk_of_file(
-            decoded, digest=digest, position=file.position, size=len(data), arrived_us=arrived_us, name=file.name
+            decoded,
+            digest=digest,
+            position=file.position,
+            size=len(data),
+            object_size=object_size,
+            arrived_us=arrived_us,
+            name=file.name,
         )
 
     def checked_now(self) -> dt.datetime:

@@ -214,6 +214,7 @@ class Parts:
             objects=self.objects,
             lineage=self.lineage,
             alerts=self.alerts,
+            data_keys=self.data_keys,
             settings=self.site.settings.ingest,
         )
 

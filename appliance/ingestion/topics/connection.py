@@ -23,6 +23,7 @@ from appliance.ingestion.topics import codes
 from appliance.secrets import codes as secret_codes
 from appliance.secrets.secret import Secret
 from appliance.storage import codes as storage_codes
+from appliance.trust.keystores import codes as keystore_codes
 
 PATIENCE_S = 3.0  # of the start of a client: with that of the command, a refusal is told within five seconds
 RESTART_S = 300.0  # a server that restarts, and looks through its log, is back within this
@@ -34,6 +35,8 @@ AWAY = frozenset(
         storage_codes.CATALOG_FAILED,
         secret_codes.UNREACHABLE,
         secret_codes.SEALED,
+        keystore_codes.STORE_UNREACHABLE,
+        keystore_codes.STORE_SEALED,
     }
 )
 _ANSWER_S = 10.0  # kafka-python waits 30 s for the ends of partitions, and uses them up when a broker restarts

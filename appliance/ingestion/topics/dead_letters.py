@@ -2,7 +2,8 @@
 
 Rules
 1. The tables are the truth: a letter is sent after the commit that took it.
-2. The value is the bytes as they came. The key names the letter, ``SOURCE:OFFSET``; headers say why it failed, which
+2. The value is the bytes as they came; a letter that was purged has none, so that compaction takes away what was sent
+   of it before. The key names the letter, ``SOURCE:OFFSET``; headers say why it failed, which
    schema it names, when it arrived, and the digest of the bytes. What is sent again has the same key, so that
    compaction leaves one of it.
 3. How far letters were sent is a small file beside the standing of the partition. Without it all are sent again.
@@ -11,7 +12,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from kafka import KafkaProducer
 from appliance.base import atomic
 from appliance.base.digest import digest_bytes
 from appliance.ingestion import decode
+from appliance.ingestion.letter_sealing import Place, name_of
 from appliance.ingestion.letters import Letter, Letters
 from appliance.ingestion.schemas.frame import read_frames
 from appliance.ingestion.topics.connection import Connection, named, opened
@@ -60,14 +62,25 @@ class DeadLetterTopic:
         begin = self._sent(source)
         if begin >= below:
             return 0
-        found = [each for each in self.letters.find(source=source, answered=True) if begin <= each.position < below]
+        found = [each for each in self.letters.find(source=source, closed=True) if begin <= each.position < below]
         if found:
             self._produce(found)
         self._folder.mkdir(exist_ok=True)
         atomic.write_bytes(self._file(source), msgspec.json.encode(Sent(source=source, below=below)))
         return len(found)
 
-    def _produce(self, letters: Iterable[Letter]) -> None:
+    def send_again(self, letters: Iterable[Letter]) -> None:
+        """Send letters as they are now: those that were purged without a value. What came by a spool is left out.
+
+        Raises:
+            ApplianceError: as `send`.
+        """
+        found = [each for each in letters if is_of_topic(each)]
+        if found:
+            self._produce(found)
+
+    def _produce(self, letters: Sequence[Letter]) -> None:
+        """One that is purged while it is sent is sent again without its value."""
         self.check()  # a producer only waits for a topic that is not there
         producer = opened(
             self._connection,
@@ -80,19 +93,22 @@ class DeadLetterTopic:
             allow_auto_create_topics=False,
         )
         try:
+            told: dict[Place, Letter] = {}
+            sent = []
             with named(self._connection):
-                sent = [
-                    producer.send(
-                        self.topic,
-                        key=f"{letter.source}:{letter.position}".encode(),
-                        value=data,
-                        headers=list(headers_of(letter, data).items()),
+                for letter, data in self.letters.with_bytes(letters):
+                    headers = list(headers_of(letter, data).items())
+                    sent.append(
+                        producer.send(self.topic, key=name_of(letter.place).encode(), value=data, headers=headers)
                     )
-                    for letter, data in self.letters.with_bytes(letters)
-                ]
+                    if data is not None:
+                        told[letter.place] = letter
             acknowledged(self._connection, sent)
         finally:
             producer.close()
+        gone = [told[place] for place in self.letters.purged(told)]
+        if gone:
+            self._produce(gone)
 
     def _sent(self, source: str) -> int:
         try:
@@ -110,15 +126,22 @@ def holds_letters(refused: Mapping[str, int]) -> bool:
     return not _CODES.isdisjoint(refused)
 
 
-def headers_of(letter: Letter, data: bytes) -> dict[str, bytes]:
-    """Text in ASCII. ``schema_id`` is there when the bytes have a frame."""
-    frames = read_frames(pa.array([data], pa.binary()))
+def is_of_topic(letter: Letter) -> bool:
+    """Whether a letter came by a topic (rule 4)."""
+    return letter.source.startswith("kafka:")
+
+
+def headers_of(letter: Letter, data: bytes | None) -> dict[str, bytes]:
+    """Text in ASCII. ``schema_id`` is there when the bytes have a frame; nothing of the bytes when there are none."""
     found = {
         "code": letter.code,
         "source": letter.source,
         "offset": str(letter.position),
         "arrived_at": letter.arrived_at,
-        "digest": digest_bytes(data),
-        **({} if frames.faults else {"schema_id": str(int(frames.ids[0]))}),
     }
+    if data is not None:
+        frames = read_frames(pa.array([data], pa.binary()))
+        found["digest"] = digest_bytes(data)
+        if not frames.faults:
+            found["schema_id"] = str(int(frames.ids[0]))
     return {key: value.encode("ascii") for key, value in found.items()}

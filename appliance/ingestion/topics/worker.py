@@ -13,7 +13,8 @@ Rules
 6. Records that the broker has deleted before they were taken are an error, or with `accept_gap` an alert.
 7. Dead letters are copied to a topic of their own, if there is one: those of a commit after it, and what an earlier
    worker left when a partition begins.
-8. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog. It is back
+8. A server that goes away is waited for, `RESTART_S` at most: the broker, the object store, the catalog, and where
+   there are letters to seal the key store. It is back
    when a commit was made, or when all is taken: a full drive can be read. One that was never there is an error at once.
 """
 
@@ -34,10 +35,10 @@ from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.ingestion.commit import Committer, IngestReport, Landing
 from appliance.ingestion.declarations import Declared
+from appliance.ingestion.letter_sealing import LetterSeal
 from appliance.ingestion.positions import Batch, StaleBatch
-from appliance.ingestion.raw_object import chunk_of_segment
+from appliance.ingestion.raw_object import keep_segments
 from appliance.ingestion.schemas.registry import RegisteredSchema, SchemaRegistry
-from appliance.ingestion.segment import pack
 from appliance.ingestion.topics import alerts, codes
 from appliance.ingestion.topics.arrival import check_times
 from appliance.ingestion.topics.buffer import Buffer, ids_of, segment_of
@@ -114,6 +115,7 @@ class TopicWorker:
         self._topic = topic
         self._group = group
         self._landing = landing
+        self._seal = LetterSeal(landing.data_keys)
         self._schemas = schemas
         self._clock = clock
         self._commit_after_s = commit_after_s
@@ -142,7 +144,8 @@ class TopicWorker:
 
         Raises:
             ApplianceError: APL-TOPIC-001 to 008, APL-TOPIC-011 the broker's clock is wrong, APL-SCHEMA-004 to 011 the
-                registry cannot be asked, APL-BASE-002 the disk is full. What was committed stays; run it again.
+                registry cannot be asked, APL-BASE-002 the disk is full; with a letter to seal those of the data keys.
+                What was committed stays; run it again.
         """
         self._accept_gap = accept_gap
         progress = progress or NoProgress()
@@ -280,14 +283,11 @@ class TopicWorker:
         return report.files
 
     def _committed(self, filled: Mapping[TopicPartition, Buffer]) -> IngestReport:
-        given = []
-        for partition, buffer in filled.items():
-            found = segment_of(buffer.records, self._known)
-            data = pack(found)
-            digest = self._landing.objects.put(data)
-            chunk = chunk_of_segment(found, digest=digest, object_size=len(data))
-            given.append((Batch(source=source_of(partition), start=buffer.start, end=buffer.end), [chunk]))
-        report = self._committer.commit(given)
+        batches = [Batch(source=source_of(name), start=each.start, end=each.end) for name, each in filled.items()]
+        found = [segment_of(each.records, self._known) for each in filled.values()]
+        sources = [each.source for each in batches]
+        chunks = keep_segments(self._landing.objects, self._seal, list(zip(sources, found, strict=True)))
+        report = self._committer.commit([(batch, [chunk]) for batch, chunk in zip(batches, chunks, strict=True)])
         if report.readings:
             self._reading_bytes = sum(each.size_bytes for each in filled.values()) / report.readings
         for buffer in filled.values():

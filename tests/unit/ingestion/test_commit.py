@@ -10,9 +10,9 @@ from appliance.base.errors import ApplianceError
 from appliance.ingestion import declarations, ledger
 from appliance.ingestion.commit import Committer
 from appliance.ingestion.decode import Limits
+from appliance.ingestion.letter_sealing import LetterSeal
 from appliance.ingestion.positions import Batch
-from appliance.ingestion.raw_object import chunk_of_segment
-from appliance.ingestion.segment import pack
+from appliance.ingestion.raw_object import keep_segments
 from appliance.orchestration.rederive import compare_with_raw
 from appliance.storage.files import SiteFiles
 from tests.small_site import SmallSite, readings, record
@@ -33,8 +33,8 @@ class Partition:
         """What comes next, its bytes kept."""
         start = self.end
         found = segment(values, first=start if first is None else first)
-        data = pack(found)
-        chunk = chunk_of_segment(found, digest=self.landing.objects.put(data), object_size=len(data))
+        seal = LetterSeal(self.landing.data_keys)
+        (chunk,) = keep_segments(self.landing.objects, seal, [(self.source, found)])
         self.end = int(chunk.positions[-1]) + 1 if end is None else end
         return Batch(source=self.source, start=start, end=self.end), [chunk]
 

@@ -93,7 +93,7 @@ def test_an_answer_comes_in_and_the_letter_counts_as_answered(site, copy, form):
     name = site.letters.answer(letter, copy(form(record("tx-3", 2, readings(2, first=2)))))
     assert [each.name for each in site.incoming.iterdir()] == [name]
     assert [each.source for each in site.letters.find()] == ["spool:readings"]
-    assert len(site.letters.find(answered=True)) == 2
+    assert len(site.letters.find(closed=True)) == 2
     report = site.sink.run()
     assert report.accepted == 2
     site.check_nothing_lost_or_doubled()

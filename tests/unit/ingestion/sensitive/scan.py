@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import io
 import zlib
@@ -38,7 +39,9 @@ def contents(data: bytes) -> Iterator[bytes]:
         for batch in pq.ParquetFile(pa.BufferReader(data)).iter_batches():
             yield repr(batch.to_pylist()).encode()
     if data[:4] == b"Obj\x01":
-        yield repr(list(fastavro.reader(io.BytesIO(data)))).encode()
+        with contextlib.suppress(EOFError):  # a file cut short: what stands before
+            for each in fastavro.reader(io.BytesIO(data)):
+                yield repr(each).encode()
     if data[:2] in (b"\x78\x01", b"\x78\x9c", b"\x78\xda"):
         yield zlib.decompress(data)
 
