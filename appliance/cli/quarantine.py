@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from appliance.base.errors import ApplianceError
+from appliance.cli import codes
 from appliance.cli.command import Call, Result, command, noun
 from appliance.cli.ingest import steps
 from appliance.cli.text import table
@@ -65,16 +67,16 @@ def reparse(call: Call) -> Result:
 @command("quarantine", "letters", example="appliance quarantine letters --code DECODE")
 @click.option("--source", default=None, metavar="SOURCE", help="Only of this source, such as kafka:readings:0.")
 @click.option("--code", default=None, metavar="CODE", help="Only with this reason code.")
-@click.option("--all", "answered", is_flag=True, help="Also those that were answered.")
+@click.option("--all", "closed", is_flag=True, help="Also those that were answered or purged.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Letters at most.")
-def letters(call: Call, source: str | None, code: str | None, answered: bool, limit: int) -> Result:
+def letters(call: Call, source: str | None, code: str | None, closed: bool, limit: int) -> Result:
     """List dead letters: what came in and could not be decoded."""
-    found = call.parts.letters.find(source=source, code=code, answered=answered)
+    found = call.parts.letters.find(source=source, code=code, closed=closed)
     rows = [
-        (each.source, each.position, each.code, each.lost, each.arrived_at, each.answered, each.detail)
+        (each.source, each.position, each.code, each.lost, each.arrived_at, each.answered, each.purged, each.detail)
         for each in found[:limit]
     ]
-    heads = ("source", "position", "code", "lost", "arrived", "answered", "detail")
+    heads = ("source", "position", "code", "lost", "arrived", "answered", "purged", "detail")
     return Result(
         data={"letters": [asdict(each) for each in found[:limit]], "found": len(found)},
         text=f"{len(found)} letters\n\n{table(heads, rows)}" if found else "no letters",
@@ -85,11 +87,12 @@ def letters(call: Call, source: str | None, code: str | None, answered: bool, li
 @click.argument("source")
 @click.argument("position", type=click.IntRange(0))
 def letter(call: Call, source: str, position: int) -> Result:
-    """Show a dead letter: what failed, and of its bytes size, digest and schema."""
+    """Show a dead letter: what failed, and of its bytes size, digest and schema, if it was not purged."""
     found = call.parts.letters.one(source, position)
-    look = call.parts.letters.look(found)
-    rows = [*asdict(found).items(), *asdict(look).items()]
-    return Result(data={**asdict(found), **asdict(look)}, text=table(("what", "value"), rows))
+    data = asdict(found)
+    if found.purged is None:
+        data |= asdict(call.parts.letters.look(found))
+    return Result(data=data, text=table(("what", "value"), list(data.items())))
 
 
 @command(
@@ -128,8 +131,36 @@ def answer(call: Call, source: str, position: int, file: Path) -> Result:
     return Result(data={"file": name}, text=f"{name} waits in the spool")
 
 
+@command(
+    "quarantine",
+    "purge",
+    changes="quarantine.purge",
+    roles=("data-engineer", "approver"),
+    example='appliance quarantine purge kafka:readings:0 4711 --reason "a page of patient data"',
+)
+@click.argument("source")
+@click.argument("positions", metavar="POSITION...", type=click.IntRange(0), nargs=-1, required=True)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
+@click.option("--approve", is_flag=True, help="Agree to a purge that a data-engineer asked for.")
+def purge(call: Call, source: str, positions: tuple[int, ...], reason: str, approve: bool) -> Result:
+    """Destroy the bytes of dead letters for good. The first call asks for it and ends with 5; a second person must
+    approve, by another key and within seven days; then the first call again destroys them.
+
+    The rows in quarantine stay, and verification holds as before.
+    """
+    expected = "approver" if approve else "data-engineer"
+    if call.role.partition("/")[0] != expected:
+        raise ApplianceError(codes.ROLE_REFUSED, f"this is for {expected}; it was called as {call.role}")
+    if approve:
+        call.parts.letter_purge.approve(source, positions, actor=call.role, reason=reason)
+        return Result(data={"approved": True}, text="approved; appliance quarantine purge by who asked does it")
+    done = call.parts.letter_purge.purge(source, positions, actor=call.role, reason=reason)
+    text = f"{done.keys} keys destroyed: these letters are dark now"
+    return Result(data=asdict(done), text=f"{text}; {done.before} were before" if done.before else text)
+
+
 group = noun(
     "quarantine",
     "Look at refused readings and bring them in after a fix.",
-    [list_, show, reparse, letters, letter, take_out, answer],
+    [list_, show, reparse, letters, letter, take_out, answer, purge],
 )

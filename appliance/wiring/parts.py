@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from appliance.ingestion.drop import Drops
     from appliance.ingestion.gates.gate import Gates
     from appliance.ingestion.letters import Letters
+    from appliance.ingestion.purge import LetterPurge
     from appliance.ingestion.quarantine import Quarantine
     from appliance.ingestion.schemas.registry import SchemaRegistry
     from appliance.ingestion.sensitive.policy import TrainingTables
@@ -414,6 +415,16 @@ class Parts:
         from appliance.ingestion.letters import Letters
 
         return Letters(landing=self.landing, spool=self.sink.spool, clock=self.clock)
+
+    @cached_property
+    def letter_purge(self) -> LetterPurge:
+        from appliance.ingestion.purge import PURGE, LetterPurge
+        from appliance.ingestion.sensitive.erasure import Erasures
+
+        erasures = Erasures(
+            kind=PURGE, audit=self.audit, role_keys=self.keys, data_keys=self.data_keys, clock=self.clock
+        )
+        return LetterPurge(landing=self.landing, letters=self.letters, erasures=erasures, copies=self.dead_letter_topic)
 
     @cached_property
     def gates(self) -> Gates:

@@ -41,11 +41,17 @@ class Topic:
 _CONFIGS = {"message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"}
 TOPICS = (
     Topic(name=READINGS, partitions=3, configs=_CONFIGS),
-    # A letter that is sent again has the key of the first, and one is left. A month is time to look.
+    # A letter that is sent again has the key of the first, and one is left. A month is time to look. What was purged is
+    # taken away when the next letter comes a day later, or with the month.
     Topic(
         name=DEAD_LETTERS,
         partitions=1,
-        configs={"cleanup.policy": "compact,delete", "retention.ms": "2592000000", "max.message.bytes": "2097152"},
+        configs={
+            "cleanup.policy": "compact,delete",
+            "max.compaction.lag.ms": "86400000",
+            "retention.ms": "2592000000",
+            "max.message.bytes": "2097152",
+        },
     ),
     Topic(name=PREDICTIONS, partitions=1, configs=_CONFIGS),  # one: segments of the prediction log are in order
 )
