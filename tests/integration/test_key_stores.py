@@ -532,7 +532,7 @@ def test_data_keys_are_wrapped_by_the_store_and_gone_when_erased(
     kept = data_keys_of(address, tmp_path).get([second])[second]
     assert kept is not None
     assert kept.open(sealed[second], b"place") == b"4111"
-    many = [keys_of_site.id_of("subject", str(number)) for number in range(300)]
+    many = [keys_of_site.id_of("subject", str(number)) for number in range(1_200)]
     assert all(keys_of_site.ensure(many).values())
 
 

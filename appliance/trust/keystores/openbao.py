@@ -34,6 +34,7 @@ from appliance.trust.keystores import codes as store_codes
 TIMEOUT_S = (2.0, 3.0)  # to connect, and for each answer
 VERSION = 1
 WRAPPING = "aes256-gcm96"  # NIST SP 800-38D; the key that data keys are wrapped with
+MAX_ITEMS = 400  # of one request: the server refuses JSON with more than 1,000 strings, and each item has two
 _KINDS = {"p256": "ecdsa-p256", "p384": "ecdsa-p384", "ed25519": "ed25519"}
 
 
@@ -141,14 +142,13 @@ class TransitKeys:
             self._ask("create_key", name, key_type=WRAPPING, exportable=False, allow_plaintext_backup=False)
 
     def encrypt(self, name: str, items: Sequence[bytes]) -> list[bytes]:
-        """The items, each encrypted by the server, in one request.
+        """The items, each encrypted by the server, `MAX_ITEMS` in one request.
 
         Raises:
             ApplianceError: those of `load`.
         """
         asked = [{"plaintext": base64.b64encode(each).decode()} for each in items]
-        found = self._ask("encrypt_data", name, batch_input=asked)["data"]["batch_results"]
-        return [each["ciphertext"].encode() for each in found]
+        return [each["ciphertext"].encode() for each in self._ask_all("encrypt_data", name, asked)]
 
     def decrypt(self, name: str, items: Sequence[bytes]) -> list[bytes]:
         """What `encrypt` was given.
@@ -157,7 +157,7 @@ class TransitKeys:
             ApplianceError: those of `load`; APL-KEYS-007 an item was not encrypted by this key.
         """
         asked = [{"ciphertext": each.decode("ascii", "replace")} for each in items]
-        found = self._ask("decrypt_data", name, batch_input=asked)["data"]["batch_results"]
+        found = self._ask_all("decrypt_data", name, asked)
         faults = [each["error"] for each in found if each.get("error")]
         if faults:
             raise ApplianceError(store_codes.STORE_FAILED, f"{len(faults)} not decrypted: {faults[0]}", where=str(self))
@@ -173,6 +173,13 @@ class TransitKeys:
             if isinstance(error.__cause__, exceptions.InvalidPath):
                 return None
             raise
+
+    def _ask_all(self, what: str, name: str, items: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+        return [
+            each
+            for start in range(0, len(items), MAX_ITEMS)
+            for each in self._ask(what, name, batch_input=items[start : start + MAX_ITEMS])["data"]["batch_results"]
+        ]
 
     def _ask(self, what: str, name: str, **options: Any) -> Any:
         with self._translated():
