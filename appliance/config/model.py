@@ -96,7 +96,13 @@ class IngestSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 500_000
     max_file_bytes: Annotated[
-        int, Meta(ge=1024, description="A larger spool file is refused.", extra_json_schema=_unit("bytes"))
+        int,
+        Meta(
+            ge=1024,
+            le=2_000_000_000,  # what a column of Parquet holds of one value, and what is sealed at once
+            description="A larger spool file is refused.",
+            extra_json_schema=_unit("bytes"),
+        ),
     ] = 256 * 1024 * 1024
     max_expansion: Annotated[
         int,
