@@ -17,10 +17,13 @@ import time
 from pathlib import Path
 
 from appliance.base.clock import to_us
+from appliance.base.digest import digest_bytes
 from appliance.ingestion import decode
+from appliance.ingestion.letters import Letters
 from tests.fault.crashing import CRASHED, child, crash_at, finish
 from tests.small_site import START, SmallSite, avro, readings, record
 
+NOISE = b"neither Avro nor anything else"
 FIX = '[[decoder]]\nfirmware = "2.0"\nevent_time_unit = "ms"\n'
 
 
@@ -65,9 +68,22 @@ def crash_in_ingest(folder, number):
 
 
 def tell(folder, target):
+    """All rows, sealed letters by the bytes that they open to, and how many objects there are: a retry must add none.
+
+    Keys are random, so the objects of letters have other names in another site.
+    """
     site = SmallSite(folder)
     site.check_nothing_lost_or_doubled()
-    target.write_text(json.dumps(site.content(), default=str))
+    letters = Letters(landing=site.landing, spool=site.sink.spool, clock=site.clock)
+    text = json.dumps(site.content(), default=str)
+    for letter, data in letters.with_bytes(letters.find()):
+        text = text.replace(letter.raw_digest, digest_bytes(data))
+    assert NOISE not in b"".join(path.read_bytes() for path in objects_of(folder))
+    target.write_text(json.dumps({**json.loads(text), "objects": len(objects_of(folder))}))
+
+
+def objects_of(folder):
+    return [path for path in (folder / "objects").rglob("*") if path.is_file()]
 
 
 def content(folder):
@@ -79,7 +95,7 @@ def content(folder):
 
 def points(folder, first, step):
     """A crash before each `step`-th write from `first` on, then a run to the end: one line per crash."""
-    contents = files(4)
+    contents = {**files(4), "batch-001-noise.avro": NOISE}  # which is sealed
     whole = folder / "whole"
     put(whole, contents)
     assert finish(child(lambda: ingest_and_reparse(whole))) == 0
@@ -111,7 +127,7 @@ def time_of_two_files(site, contents):
 def at_random(folder, seed):
     """Twenty kills at random moments, files coming in all the while: one line per kill, one at the end."""
     rng = random.Random(seed)
-    contents = files(40)
+    contents = {**files(38), "batch-007-noise.avro": NOISE, "batch-023-noise.avro": 2 * NOISE}
     names = sorted(contents)
     whole, site = folder / "whole", folder / "site"
     put(whole, contents)

@@ -236,3 +236,49 @@ def test_a_broker_that_is_away_leaves_the_copy_for_the_next_run(site):
     copies.error = None
     assert parts.letter_purge.purge(TOPIC, [1], **engineer).before == 1
     assert copies.sent == [(TOPIC, 1)]
+
+
+class KilledError(BaseException):
+    """Stands in for a kill -9 at one place."""
+
+
+def killed(monkeypatch, target, name):
+    def dies(*arguments, **options):
+        raise KilledError
+
+    monkeypatch.setattr(target, name, dies)
+
+
+KILLS = {
+    # what is left: (destroyed, the audit's unfinished intents), and what the next run says
+    "before the key is destroyed": ("data_keys", "erase", (False, 1), "APL-INGEST-014"),
+    "between the key and its record": ("audit", "end", (True, 1), None),
+    "between the key and the copy": ("dead_letter_topic", "send_again", (True, 0), None),
+}
+
+
+@pytest.mark.parametrize("name", KILLS)
+def test_a_purge_that_is_killed(site, monkeypatch, name):
+    part, method, left, said = KILLS[name]
+    engineer = {"actor": "data-engineer", "reason": "x"}
+    parts = parts_of(site)
+    parts.dead_letter_topic = copies = Copies(None)
+    with pytest.raises(ApplianceError, match="APL-INGEST-014"):
+        parts.letter_purge.purge(TOPIC, [1], **engineer)
+    parts.letter_purge.approve(TOPIC, [1], actor="approver", reason="x")
+    before = objects(site)
+    killed(monkeypatch, getattr(parts, part), method)
+    with pytest.raises(KilledError):
+        parts.letter_purge.purge(TOPIC, [1], **engineer)
+    monkeypatch.undo()
+    again = parts_of(site)
+    assert (again.letters.one(TOPIC, 1).purged is not None, len(again.audit.check().unfinished)) == left
+    assert (objects(site), copies.sent) == (before, [])
+    again.dead_letter_topic = copies
+    if said is None:
+        assert again.letter_purge.purge(TOPIC, [1], **engineer).before == 1
+        assert copies.sent == [(TOPIC, 1)]
+        return
+    with pytest.raises(ApplianceError, match=said):
+        again.letter_purge.purge(TOPIC, [1], **engineer)
+    assert again.letters.bytes_of(again.letters.one(TOPIC, 1)) == NOISE

@@ -2,12 +2,18 @@
 
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 
 from appliance.base.errors import ApplianceError
 from appliance.cli.main import run
 from appliance.ingestion.letters import Letters
+from appliance.ingestion.sink import Sink
+from appliance.trust.data_keys import DataKeys
+from appliance.trust.data_keys_wrap import open_wrapping
+from appliance.trust.keys import FileKeys
+from appliance.trust.keystores.codes import STORE_UNREACHABLE
 from tests.small_site import MEASURES, SmallSite, avro, readings, record
 from tests.unit.ingestion.test_commit import Partition
 from tests.unit.ingestion.test_segment import framed
@@ -159,3 +165,49 @@ def test_the_commands_tell_the_same(tmp_path, capsys):
     assert call("quarantine", "letters")[1]["found"] == 0
     assert call("ingest", "ledger")[1]["imbalance"] == 0
     assert call("quarantine", "letter", "spool:readings", 7)[0] == 2
+
+
+class Store:
+    """A key store of the site that can go away."""
+
+    def __init__(self, folder):
+        self.away, self._keys = True, FileKeys(folder)
+
+    def __call__(self):
+        if self.away:
+            raise ApplianceError(STORE_UNREACHABLE, "no answer")
+        return open_wrapping(self._keys)
+
+
+def test_with_the_key_store_away_a_letter_waits_and_what_lies_before_it_comes_in(tmp_path):
+    store = Store(tmp_path / "keys")
+    site = SmallSite(tmp_path / "site", commit_rows=1)
+    keys = DataKeys(tmp_path / "data", store, site.clock)
+    landing = replace(site.landing, data_keys=keys)
+    sink = Sink(
+        spool_folder=site.folder / "spool", declarations_folder=site.declarations, landing=landing, clock=site.clock
+    )
+    site.put("a.avro", GOOD)
+    (site.incoming / "b.avro").write_bytes(NOISE)
+    site.put("c.avro", record("tx-9", 1, readings(2)))
+    with pytest.raises(ApplianceError, match="APL-KEYS-002"):
+        sink.run()
+    assert [row["name"] for row in site.rows("raw.records")] == ["a.avro"]
+    assert [each.name for each in sink.spool.log()] == ["b.avro", "c.avro"]
+    assert sum(path.is_file() for path in (site.folder / "objects").rglob("*")) == 1, "nothing of the letter"
+    store.away = False
+    assert sink.run().refused == {"DECODE": 1}
+    site.check_nothing_lost_or_doubled()
+    letters = Letters(landing=landing, spool=sink.spool, clock=site.clock)
+    assert letters.bytes_of(letters.one("spool:readings", 1)) == NOISE
+
+
+def test_listing_asks_for_no_key_until_a_letter_was_purged(site, monkeypatch):
+    class Refused:
+        def __getattr__(self, name):
+            raise AssertionError(f"{name} was asked for")
+
+    keys = DataKeys(site.folder / "keys" / "data", Refused, site.clock)
+    assert (
+        len(Letters(landing=replace(site.landing, data_keys=keys), spool=site.sink.spool, clock=site.clock).find()) == 2
+    )
