@@ -74,10 +74,14 @@ def test_a_card_number_and_a_name_are_in_no_file(product: Product, tmp_path: Pat
     drop(product, "customers", "other.txt", csv())
     drop(product, "lines", "a.jsonl", jsonl() + f'{{"t":"2026-01-01","name":"{NAME}"'.encode())
     drop(product, "waiting", "a.csv", csv())
+    readings = product.folder / "spool/readings/incoming"  # where what cannot be decoded is sealed, whatever it holds
+    readings.mkdir(parents=True, exist_ok=True)
+    (readings / "noise.avro").write_bytes(csv())
     kill_in_the_middle(product, temporary, random.Random(seed))
     report = product.do("ingest", "run", role="operator")
     assert report["drops"]["refused"]["SENSITIVE"] == 1
     assert report["drops"]["refused_files"] == 1
+    assert product.do("quarantine", "letters")["found"] == 1
     assert leaks(product.folder, *PLANTED) == []
     assert leaks(temporary, *PLANTED) == []
 

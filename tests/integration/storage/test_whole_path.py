@@ -8,6 +8,7 @@ import math
 from types import SimpleNamespace
 
 import fastavro
+import kafka
 import pytest
 
 from appliance.base.clock import SystemClock, rfc3339, to_us
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.integration
 DAY_US, HOUR_US, QUARTER_US = 86_400_000_000, 3_600_000_000, 900_000_000
 SLOTS = 96  # quarters of an hour of a day
 MEASURES = 3
+NOISE = b"a page of patient data"
 GONE_WRONG_FOR_H = 12  # longer than a thermal feature may be old
 
 
@@ -137,13 +139,21 @@ class Field:
         """Readings of [after, until), a record for each device; gives how many each device sent."""
         self._sent += 1
         records = [self._record(device, after_us, until_us) for device in self.devices]
-        connection = Connection(
+        with ReadingProducer(self._connection(), "readings", schemas) as producer:
+            producer.send(batches(records))
+        return len(records[0]["readings"])
+
+    def send_noise(self):
+        """One record that nobody can decode into each partition, between those of the devices."""
+        with kafka.KafkaProducer(**self._connection().settings(), acks="all") as producer:
+            for partition in sorted(producer.partitions_for("readings")):
+                producer.send("readings", value=NOISE, partition=partition)
+
+    def _connection(self):
+        return Connection(
             servers=(self._place.address("kafka"),), user="collector",
             password=FileSecret(self._place.secret_file("kafka-collector")), ca_file=self._place.authority,
         )  # fmt: skip
-        with ReadingProducer(connection, "readings", schemas) as producer:
-            producer.send(batches(records))
-        return len(records[0]["readings"])
 
     def _record(self, device, after_us, until_us):
         milliseconds = device in self.firmware
@@ -172,6 +182,7 @@ def test_a_firmware_that_sends_milliseconds_by_the_topic(demo, site, tmp_path):
     product.do("serve", "start", "--model", MODEL)
 
     def taken(after_us, until_us):
+        field.send_noise()
         each = field.send(parts.schemas, after_us, until_us)
         return each, product.do("ingest", "topic", "--until-end", role="data-engineer")
 
@@ -196,11 +207,12 @@ def test_a_firmware_that_sends_milliseconds_by_the_topic(demo, site, tmp_path):
     field.firmware = dict.fromkeys(switched, "4.3.0")
     first, report = taken(began_us, began_us + QUARTER_US)  # within 15 simulated minutes
     assert alarmed() == {f"device {device}" for device in switched}
+    noise = report["taken"]["refused"].pop("DECODE")
     assert report["taken"]["refused"] == {"EVENT_TIME": first * len(switched)}
     rest, report = taken(began_us + QUARTER_US, now_us)
     lost = (first + rest) * len(switched)
     after = product.do("ingest", "ledger")
-    assert (after["quarantined"] - books["quarantined"], after["imbalance"]) == (lost, 0)
+    assert (after["quarantined"] - books["quarantined"], after["imbalance"]) == (lost + 2 * noise, 0)
     kept = parts.lake.scan("quarantine.readings", where="code == 'EVENT_TIME'").to_pylist()
     assert len(kept) == lost
     assert all(parts.objects.holds(row["raw_digest"]) for row in kept)
@@ -214,10 +226,33 @@ def test_a_firmware_that_sends_milliseconds_by_the_topic(demo, site, tmp_path):
     fixed.write_text(fixed.read_text() + '\n[[decoder]]\nfirmware = "4.3.0"\nevent_time_unit = "ms"\n')
     assert product.do("quarantine", "reparse", role="data-engineer")["accepted"] == lost
     closed = product.do("ingest", "ledger")
-    assert (closed["quarantined"], closed["imbalance"]) == (books["quarantined"], 0)
+    assert (closed["quarantined"], closed["imbalance"]) == (books["quarantined"] + 2 * noise, 0)
     assert closed["accepted"] == closed["came_in"] - closed["quarantined"]
     answered = asked()
     assert {answer["outcome"] for answer in answered.values()} <= {"positive", "negative"}, answered
     product.do("serve", "flush")
     product.do("verify", answered[switched[0]]["prediction_id"], role="auditor")
     product.do("verify", flagged[switched[0]]["prediction_id"], role="auditor")
+    check_purge(product, parts, answered[switched[0]]["prediction_id"], noise)
+
+
+def check_purge(product, parts, prediction, partitions):
+    """Two people destroy every letter; the prediction, whose readings lie beside them, is verified as before."""
+    letters = [each for each in parts.letters.find() if each.source.startswith("kafka:readings:")]
+    assert {data for _, data in parts.letters.with_bytes(letters)} == {NOISE}
+    beside = {letter.raw_digest for letter in letters}
+    rows = parts.lake.scan("raw.records", columns=("digest", "records")).to_pylist()
+    assert beside <= {row["digest"] for row in rows if row["records"]}, "accepted readings lie beside each of them"
+    places = {}
+    for each in letters:
+        places.setdefault(each.source, []).append(each.position)
+    assert len(places) == partitions
+    for source, positions in places.items():
+        words = ("quarantine", "purge", source, *positions, "--reason", "patient data")
+        product.do(*words, role="data-engineer", code=5)
+        product.do(*words, "--approve", role="approver")
+        assert product.do(*words, role="data-engineer")["keys"] == len(positions)
+        assert product.do("quarantine", "letters", "--source", source)["found"] == 0
+    told = product.do("verify", prediction, role="auditor")
+    assert {parts.objects.site_name(each) for each in beside} <= {link["path"] for link in told["links"]}
+    assert any("the score of the prediction follow from the raw readings" in each for each in told["established"])
