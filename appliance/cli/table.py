@@ -98,27 +98,9 @@ def contracts(call: Call) -> Result:
     Every check is judged over a snapshot of its table (appliance table check, and the pipeline's first step); one with
     in_sink before that in the sink, which refuses the readings that break it.
     """
-    from appliance.ingestion.gates.verdict import describe, kind_of
+    from appliance.ingestion.gates.results import standings
 
-    newest = call.parts.gates.newest()
-    found = []
-    for contract in call.parts.gates.contracts:
-        for check, stage in contract.judged():
-            last = newest.get((contract.table, check.id, stage), {})
-            found.append(
-                {
-                    "table": contract.table,
-                    "version": contract.version,
-                    "owner": contract.owner,
-                    "check": check.id,
-                    "stage": stage,
-                    "kind": kind_of(check),
-                    "severity": check.severity,
-                    "expected": describe(check),
-                    "outcome": last.get("outcome", "never run"),
-                    "observed": last.get("observed", ""),
-                }
-            )
+    found = [asdict(each) for each in standings(call.parts.gates.contracts, call.parts.gates.newest())]
     columns = ("table", "check", "stage", "expected", "outcome", "observed")
     return Result(data={"checks": found}, text=table(columns, [[each[name] for name in columns] for each in found]))
 

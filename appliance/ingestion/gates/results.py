@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ import pyarrow as pa
 from appliance.base.clock import rfc3339
 from appliance.ingestion import codes
 from appliance.ingestion.gates.contract import Contract, Stage
-from appliance.ingestion.gates.verdict import Result
+from appliance.ingestion.gates.verdict import Result, describe, kind_of
 from appliance.ingestion.rows import INSTANT
 from appliance.storage import names
 from appliance.storage.tables import CommitLost, Lake
 from appliance.storage.upkeep import expire_when_due
 
+NEVER_RUN = "never run"
 RACES = 50  # lost in a row; workers tell their results side by side
 RESULTS = pa.schema(
     [
@@ -69,6 +70,57 @@ class Report:
     @property
     def passed(self) -> bool:
         return not any(each.stops for each in self.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A check that is declared, at one of the stages where it is judged, and the newest outcome of it there.
+
+    Attributes:
+        outcome: as in `verdict.Result`, or `NEVER_RUN`.
+        checked_at: RFC 3339; empty where there is none.
+    """
+
+    table: str
+    version: int
+    owner: str
+    check: str
+    stage: Stage
+    kind: str
+    severity: str
+    expected: str
+    outcome: str
+    observed: str
+    broken: int
+    checked_at: str
+
+    @property
+    def stops(self) -> bool:
+        return self.outcome in ("failed", "skipped")
+
+
+def standings(contracts: Iterable[Contract], kept: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> list[Standing]:
+    """Of every check of the contracts, in their order; `kept` is what `newest` gave."""
+    found = []
+    for contract in contracts:
+        for check, stage in contract.judged():
+            last = kept.get((contract.table, check.id, stage))
+            one = Standing(
+                table=contract.table,
+                version=contract.version,
+                owner=contract.owner,
+                check=check.id,
+                stage=stage,
+                kind=kind_of(check),
+                severity=check.severity,
+                expected=describe(check),
+                outcome=last["outcome"] if last else NEVER_RUN,
+                observed=last["observed"] if last else "",
+                broken=last["broken"] if last else 0,
+                checked_at=rfc3339(last["checked_at"]) if last else "",
+            )
+            found.append(one)
+    return found
 
 
 def report_of(
