@@ -2,7 +2,7 @@
 
 Rules
 1. All checks that need one pass share one query (`Plan.summary`): per check the rows in its scope, and then the rows
-   that break it, or the figure that it limits. Uniqueness and references have a query each with the same two columns.
+   that break it, or the figure that it limits. Uniqueness has a query of its own with the same two columns.
 2. For every check that names rows there is a query for the keys of the first rows that break it.
 3. Identifiers and texts are quoted here and nowhere else. Relations are named by position (``rows``, ``other_0``), so
    no table name reaches the text.
@@ -195,17 +195,7 @@ def _ask(check: Check, scope: str, keys: Sequence[str], columns: Columns, others
                 measure=_select("coalesce(sum(n), 0), coalesce(sum(n - 1), 0)", groups),
                 sample=_select(f"{group}, n AS rows", f"{groups} WHERE n > 1 LIMIT {SAMPLE_ROWS}"),
             )
-        case Refers():
-            breaks = f"({scope} AND {_breaks(check, columns, others)})"
-            within = _select("count(*)", f"rows WHERE {scope} AND {_all_there(check)}")
-            alone = _select("count(*)", f"rows WHERE {breaks}")
-            return Asked(
-                check=check,
-                measure=f"SELECT ({within}), ({alone})",
-                sample=_select(listed, f"rows WHERE {breaks} LIMIT {SAMPLE_ROWS}"),
-                breaks=breaks,
-            )
-        case Complete() | Range() | Codes():
+        case Complete() | Refers() | Range() | Codes():
             breaks = f"({scope} AND {_breaks(check, columns, others)})"
             return Asked(check=check, sample=_select(listed, f"rows WHERE {breaks} LIMIT {SAMPLE_ROWS}"), breaks=breaks)
         case _:
@@ -267,9 +257,13 @@ def _is_missing(name: str, column: Column) -> str:
 
 def _has_value(check: Check) -> str:
     # Checks of values judge rows that have one; whether all must have one is for `complete` to say.
-    return (
-        f" AND {identifier(check.column)} IS NOT NULL" if isinstance(check, Range | Codes | Statistic | Fresh) else ""
-    )
+    match check:
+        case Refers():
+            return f" AND {_all_there(check)}"
+        case Range() | Codes() | Statistic() | Fresh():
+            return f" AND {identifier(check.column)} IS NOT NULL"
+        case _:
+            return ""
 
 
 def _conditions(where: Mapping[str, str | list[str]]) -> list[str]:
