@@ -19,6 +19,17 @@ HOSTILE = "<script>alert(1)</script>"
 ENTITY = "<script>alert(1)</script>"
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 HOLDOUT = digest_bytes(b"holdout")
+CONTRACT = f"""
+table: silver.readings
+version: 1
+owner: "data {HOSTILE}"
+checks:
+  - {{id: enough, kind: rows, minimum: 1}}
+  - {{id: oil, kind: range, in_sink: true, where: {{measure: oil_temperature}}, column: value, maximum: 150}}
+  - {{id: many, kind: rows, minimum: 1000}}
+  - {{id: firm, kind: codes, column: firmware, allowed: ["{HOSTILE}"], severity: warn}}
+  - {{id: known, kind: refers, columns: [device_id], table: reference.devices, to: [name]}}
+"""
 INTERVAL = {"value": "0.81", "low": "0.75", "high": "0.88"}
 METRICS = {
     "rows": {"train": 600, "validation": 200, "test": 200},
@@ -123,10 +134,12 @@ def prediction(number, artifact_id, **changes):
 
 
 def make_site(folder, *, port=8480):
-    """Readings of three devices, one live and one waiting model, 120 predictions, 30 alerts."""
+    """Readings of three devices, six outcomes of checks, one live and one waiting model, 120 predictions, 30 alerts."""
     command(folder, "site", "init", "--set", "site.name=north", "--set", f"portal.port={port}")
     site = open_site(folder)
     (site.declarations / "measures.toml").write_text(MEASURES)
+    (site.declarations / "contracts").mkdir(exist_ok=True)
+    (site.declarations / "contracts" / "readings.yaml").write_text(CONTRACT)
     incoming = site.spool / "readings" / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     (incoming / "a.avro").write_bytes(
@@ -137,6 +150,7 @@ def make_site(folder, *, port=8480):
         )
     )
     command(folder, "ingest", "run", role="data-engineer")
+    command(folder, "table", "check", role="data-engineer", code=1)
     artifact_id = write_package(folder.parent / "package-1", "0.81", 1)
     write_package(folder.parent / "package-2", "0.84", 2)
     command(folder, "model", "register", str(folder.parent / "package-1"), role="data-scientist")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.cli.command import Call, Result, command, noun
 from appliance.cli.progress import terminal_progress
@@ -53,10 +54,14 @@ def run(call: Call, once: bool) -> Result:
     """Take readings and drops from the spool into the lake.
 
     Ends when the spool is empty. A run that was stopped or killed is gone on with by the next one: nothing is lost
-    and nothing comes in twice.
+    and nothing comes in twice. Drops come first: readings may be checked against a table that they bring.
     """
+    try:
+        drops = call.parts.drops.run(progress=steps(call))
+    except ApplianceError:  # what stops drops does not stop readings
+        call.parts.sink.run(until_empty=not once, progress=steps(call))
+        raise
     readings = call.parts.sink.run(until_empty=not once, progress=steps(call))
-    drops = call.parts.drops.run(progress=steps(call))
     alarms = [asdict(alarm) for alarm in (*readings.alarms, *drops.alarms)]
     data: dict[str, Any] = {
         "readings": {**asdict(readings), "alarms": len(readings.alarms)},

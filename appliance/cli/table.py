@@ -93,28 +93,15 @@ def history(call: Call, name: str) -> Result:
 
 @command("table", "contracts", example="appliance table contracts --json")
 def contracts(call: Call) -> Result:
-    """List the contracts of tables: each check, what it asks for, and what its newest run found."""
-    from appliance.ingestion.gates.verdict import describe, kind_of
+    """List the contracts of tables: each check, where it is judged, what it asks for, and what was found there last.
 
-    newest = call.parts.gates.newest()
-    found = []
-    for contract in call.parts.gates.contracts:
-        for check in contract.checks:
-            last = newest.get((contract.table, check.id), {})
-            found.append(
-                {
-                    "table": contract.table,
-                    "version": contract.version,
-                    "owner": contract.owner,
-                    "check": check.id,
-                    "kind": kind_of(check),
-                    "severity": check.severity,
-                    "expected": describe(check),
-                    "outcome": last.get("outcome", "never run"),
-                    "observed": last.get("observed", ""),
-                }
-            )
-    columns = ("table", "check", "expected", "outcome", "observed")
+    Every check is judged over a snapshot of its table (appliance table check, and the pipeline's first step); one with
+    in_sink before that in the sink, which refuses the readings that break it.
+    """
+    from appliance.ingestion.gates.results import standings
+
+    found = [asdict(each) for each in standings(call.parts.gates.contracts, call.parts.gates.newest())]
+    columns = ("table", "check", "stage", "expected", "outcome", "observed")
     return Result(data={"checks": found}, text=table(columns, [[each[name] for name in columns] for each in found]))
 
 
@@ -129,7 +116,9 @@ def contracts(call: Call) -> Result:
 def check(call: Call, tables: tuple[str, ...]) -> Result:
     """Check tables, or all that have a contract, against their contracts; keep the results in ledger.gates.
 
-    Ends with 1 when a check fails or cannot be judged, and names rows that break it.
+    Judges all checks, over the newest snapshot of each table; what those with in_sink refused as readings came in is
+    shown by appliance table contracts. Ends with 1 when a check fails or cannot be judged, and names rows that break
+    it.
     """
     from appliance.ingestion.sensitive.masking import masked
 

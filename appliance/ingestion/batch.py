@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,11 @@ from appliance.ingestion.decode import Fault
 from appliance.ingestion.history import Flags, Longs, ReadingHistory, RecordHistory, Words
 from appliance.ingestion.positions import Batch
 from appliance.ingestion.reading import UNKNOWN_DEVICE
-from appliance.ingestion.rules import CODES, DUPLICATE, EVENT_TIME, OK, Columns, Rulebook, classify
+from appliance.ingestion.rules import CODES, CONTRACT, DUPLICATE, EVENT_TIME, OK, Columns, Rulebook, classify
 from appliance.observability.alerts import Alert
+
+if TYPE_CHECKING:
+    from appliance.ingestion.gates.sink import Judgement, SinkGate
 
 FIRST_US = to_us(dt.datetime(1, 1, 1, tzinfo=dt.UTC))
 LAST_US = to_us(dt.datetime(9999, 12, 31, tzinfo=dt.UTC))
@@ -52,6 +56,7 @@ class Judged:
         codes: per reading, `rules.CODES`.
         units: per header, what its event times look like.
         silver_snapshot: the accepted readings that the verdicts know of.
+        judgement: what the checks of the contract said; None: it has none for the sink.
     """
 
     batch: Batch
@@ -61,6 +66,7 @@ class Judged:
     units: Sequence[str]
     alerts: Sequence[Alert]
     silver_snapshot: int | None
+    judgement: Judgement | None = None
 
 
 def side_by_side(chunks: Sequence[Chunk], event_time_units: Mapping[str, str]) -> Readings:
@@ -99,11 +105,13 @@ def judge(
     history: ReadingHistory,
     silver_snapshot: int | None,
     *,
+    gate: SinkGate | None = None,
     goes_on: bool = False,
 ) -> Judged:
     """Verdicts and alarms. Both histories have taken the batch afterwards.
 
     Args:
+        gate: the checks for the sink, if there are any; it has read its keys.
         goes_on: it is committed together with the batch before it, of another source.
     """
     records.stand_at(batch.start)
@@ -123,6 +131,10 @@ def judge(
         arrived_us=readings.arrived_us,
         repeated=np.repeat(repeated, per_record),
     )
+    judgement = check(gate, readings, batch.source, codes == OK) if gate is not None else None
+    if judgement is not None:
+        codes[judgement.first >= 0] = CONTRACT
+    broken = gate.alerts(judgement, readings.arrived_us) if gate is not None and judgement is not None else []
     columns = readings.columns
     again = history.repeated(
         columns.device, columns.measure, columns.event_time, codes == OK, silver_snapshot, goes_on=goes_on
@@ -138,6 +150,7 @@ def judge(
     )
     units = [fingerprint.UNITS[number] for number in unit.tolist()]
     alerts = [
+        *broken,
         *fingerprint.changes(look, records.known, decoders),
         *fingerprint.shortfalls(look, records.known, _owed_per_us(columns, declared), _accepted(columns, codes == OK)),
     ]
@@ -157,7 +170,13 @@ def judge(
         units=units,
         alerts=alerts,
         silver_snapshot=silver_snapshot,
+        judgement=judgement,
     )
+
+
+def check(gate: SinkGate, readings: Readings, source: str, among: Flags) -> Judgement:
+    """What the checks for the sink say of the readings that `among` marks."""
+    return gate.judge(select_readings(readings, source, among, gate.columns, {}), among)
 
 
 def _units_shown(sent: Longs, per_record: npt.NDArray[np.int32], arrived_us: Longs) -> npt.NDArray[np.int32]:
@@ -255,11 +274,9 @@ def refused_rows(judged: Judged, part: Batch) -> pa.Table:
     codes = judged.codes[refused]
     firsts = np.array([each.positions[0] for each in judged.chunks], np.int64)
     chunk_numbers = np.searchsorted(firsts, judged.readings.position[refused], side="right").astype(np.int32) - 1
-    sent = pa.array(judged.readings.sent[refused]).cast(pa.string())
-    detail = pc.if_else(pa.array(codes == EVENT_TIME), pc.binary_join_element_wise("sent as ", sent, ""), None)
     extra = {
         "code": pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(CODES)),
-        "detail": detail,
+        "detail": _details(judged, refused),
         "raw_digest": pa.DictionaryArray.from_arrays(
             pa.array(chunk_numbers), pa.array([each.digest for each in judged.chunks])
         ),
@@ -271,6 +288,17 @@ def refused_rows(judged: Judged, part: Batch) -> pa.Table:
         shown = pa.array(instants, mask=no_instant).cast(rows.INSTANT)
         readings = readings.set_column(readings.schema.get_field_index("event_time"), "event_time", shown)
     return readings.cast(rows.QUARANTINE)
+
+
+def _details(judged: Judged, refused: Flags) -> pa.Array:
+    """The time as the device sent it where that is the reason, the check that a reading breaks where it is that."""
+    codes = judged.codes[refused]
+    sent = pa.array(judged.readings.sent[refused]).cast(pa.string())
+    details = pc.if_else(pa.array(codes == EVENT_TIME), pc.binary_join_element_wise("sent as ", sent, ""), None)
+    if judged.judgement is None:
+        return details
+    broken = pa.array(judged.judgement.first[refused], mask=codes != CONTRACT)
+    return pc.coalesce(details, pa.array([f"check {each.check}" for each in judged.judgement.results]).take(broken))
 
 
 def fault_row(source: str, chunk: Chunk, item: int, fault: Fault) -> dict[str, object]:
@@ -291,7 +319,9 @@ def select_readings(
 ) -> pa.Table:
     """The wanted readings as columns of `schema`; `extra` columns have one entry per wanted reading."""
     mask = pa.array(wanted)
-    table = readings.table.filter(mask)
+    table = readings.table.select(
+        [name for name in readings.table.column_names if name in schema.names or name == "event_time"]
+    ).filter(mask)
     given = {
         **{name: table[name] for name in table.column_names},
         "event_time": table["event_time"].cast(rows.INSTANT),

@@ -106,3 +106,12 @@ PURGE_UNAPPROVED = declare(
     "--reason TEXT, then run this again.",
     exit_code=EXIT_APPROVAL,
 )
+CHECK_SKIPPED = declare(
+    "APL-INGEST-015",
+    "A check in the sink cannot be judged",
+    meaning="The contract of silver.readings has a check with in_sink whose column or table is not there, or of a type "
+    "that cannot be judged. A gate that looks at nothing must not look open. Of the batch nothing was committed; its "
+    "bytes stay in the spool or the topic.",
+    action="Bring in the table that the check refers to, or correct its columns under declarations/contracts/, or take "
+    "in_sink from the check. Then run again.",
+)

@@ -7,15 +7,17 @@ Rules
 4. What quarantine took stands: after a crash, silver takes of these items exactly what is not in quarantine.
 5. Verdicts know the accepted readings of one snapshot of silver. When silver has moved on, a reading that came in
    meanwhile goes to quarantine as a duplicate, in a commit of its own, before silver commits.
+6. A check of the contract that cannot be judged stops a batch before its first commit.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +42,9 @@ from appliance.storage.objects import ObjectStore
 from appliance.storage.tables import LINEAGE, CommitLost, Head, Lake, LineageWriter
 from appliance.storage.upkeep import expire_when_due
 from appliance.trust.data_keys import DataKeys
+
+if TYPE_CHECKING:
+    from appliance.ingestion.gates.sink import SinkGate
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +127,7 @@ class Committer:
         self._records: dict[str, RecordHistory] = {}
         self._readings = ReadingHistory(landing.lake)
         self._late_us = duration_us(landing.settings.late_after)
+        self._gate = gate_of(landing, declared)
 
     def commit(self, given: Sequence[tuple[Batch, Sequence[Chunk]]]) -> IngestReport:
         """Take batches of different sources, in one commit of each table.
@@ -130,8 +136,11 @@ class Committer:
 
         Raises:
             StaleBatch: APL-INGEST-002, another worker took items of a batch, or some before them are missing.
-            ApplianceError: APL-BASE-002 the disk is full. What was committed stays.
+            ApplianceError: APL-BASE-002 the disk is full; APL-INGEST-015 a check cannot be judged. What was committed
+                stays.
         """
+        if self._gate is not None:
+            self._gate.read_keys()
         silver = self._lake.head(names.READINGS)
         behind = self._readings.behind
         judged = [
@@ -142,6 +151,7 @@ class Committer:
                 self._history_of(batch.source),
                 self._readings,
                 silver.snapshot_id,
+                gate=self._gate,
                 goes_on=number > 0,
             )
             for number, (batch, chunks) in enumerate(given)
@@ -150,17 +160,27 @@ class Committer:
         facts = {
             "batches": [contents.describe(each) for each in judged],
             "measures": self._declared.measures.digest,
+            **(self._gate.facts if self._gate is not None else {}),
         }
         accepted = [self._settled(each) for each in judged]
+        standing = [each for each, ok in zip(judged, accepted, strict=True) if np.array_equal(ok, each.codes == OK)]
         commits = self._commit_raw(judged, facts)
         inputs = [self._lake.head(names.RAW).properties[LINEAGE]]
         commits += self._take(names.QUARANTINE, judged, contents.quarantine_rows, inputs, facts)
         taken, accepted = self._take_silver(judged, accepted, inputs, facts)
+        for each in standing:
+            if self._gate is not None and each.judgement is not None:
+                self._gate.count(each.judgement)
         for name, _ in TABLES:
             expire_when_due(self._lake, name)
         found = [self._report(each, ok) for each, ok in zip(judged, accepted, strict=True)]
         whole = IngestReport(commits=commits + taken, behind=self._readings.behind - behind, alarms=tuple(alarms))
         return sum(found, whole)
+
+    def tell(self, now: dt.datetime, *, ended: bool = False) -> None:
+        """Keep what the checks for the sink found, if it is time for it or the run has ended; see `SinkGate.tell`."""
+        if self._gate is not None:
+            self._gate.tell(now, ended=ended)
 
     def _history_of(self, source: str) -> RecordHistory:
         if source not in self._records:
@@ -317,6 +337,15 @@ class Committer:
             refused=contents.counts_by_code(judged),
             late=int((delay[accepted] > self._late_us).sum()),
         )
+
+
+def gate_of(landing: Landing, declared: Declared) -> SinkGate | None:
+    """The checks for the sink; None, and no engine, where the site has none."""
+    if declared.contract is None:
+        return None
+    from appliance.ingestion.gates.sink import SinkGate
+
+    return SinkGate(landing.lake, declared.contract)
 
 
 def _untaken(head: Head, judged: Sequence[Judged]) -> tuple[list[Batch | None], Positions]:

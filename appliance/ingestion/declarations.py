@@ -18,7 +18,7 @@
     firmware = "4.2.0"
     event_time_unit = "ms"      # what this firmware sends: s, ms, us or ns
 
-``declarations/drops/NAME.toml``: see `ingestion.mapping`.
+``declarations/drops/NAME.toml``: see `ingestion.mapping`; ``declarations/contracts/NAME.yaml``: `gates.contract`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from appliance.base.duration import duration_us
 from appliance.base.errors import ApplianceError
 from appliance.config.codes import DECLARATION_INVALID
 from appliance.config.declarations import load_toml
+from appliance.ingestion.gates.contract import Contract, load_contracts
+from appliance.storage import names
 
 US_PER_UNIT: Mapping[str, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 """Unit of event_time -> (factor, divisor) that make microseconds of it."""
@@ -88,12 +90,17 @@ class Decoders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
+    """Attributes:
+    contract: that of ``silver.readings``, if it has checks for the sink.
+    """
+
     measures: Measures
     decoders: Decoders
+    contract: Contract | None = None
 
 
 def load(folder: Path) -> Declared:
-    """Read and check ``measures.toml`` and ``decoders.toml``.
+    """Read and check ``measures.toml``, ``decoders.toml`` and the contracts.
 
     Raises:
         ApplianceError: APL-CONFIG-004, naming file and key.
@@ -117,4 +124,6 @@ def load(folder: Path) -> Declared:
     decoders = load_toml(fixes, Decoders) if fixes.is_file() else Decoders()
     if len(decoders.event_time_units()) != len(decoders.decoder):
         raise ApplianceError(DECLARATION_INVALID, "two decoders name the same firmware", where=str(fixes))
-    return Declared(measures=measures, decoders=decoders)
+    contracts = load_contracts(folder / "contracts")
+    of_sink = [each for each in contracts if each.table == names.READINGS and each.in_sink]
+    return Declared(measures=measures, decoders=decoders, contract=of_sink[0] if of_sink else None)

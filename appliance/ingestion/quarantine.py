@@ -3,7 +3,7 @@
 Reparse in two commits (docs/explanation/commit_protocol.md): readings that pass now go to silver, then they leave
 quarantine. Rules
 1. Only readings of the reasons in `FIXABLE` are tried: those that a decoder or a declaration can be the cause of.
-   The first by position still wins, so duplicates stay.
+   The first by position still wins, so duplicates stay. What passes the rules must hold the checks for the sink, too.
 2. Only items that every table has taken are touched. The spool is held, so that one reparse works at a time; workers
    on topics may commit meanwhile, and who loses the race for a table judges again.
 3. Killed between the two commits, the next reparse finds the readings in silver, adds none, and finishes the removal.
@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,9 +28,9 @@ from appliance.base.clock import from_us, rfc3339, to_us
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress, Progress
 from appliance.ingestion import codes, declarations, rows
-from appliance.ingestion.batch import Readings, select_readings, side_by_side
+from appliance.ingestion.batch import Readings, check, select_readings, side_by_side
 from appliance.ingestion.chunk import Chunk
-from appliance.ingestion.commit import RACES, Landing
+from appliance.ingestion.commit import RACES, Landing, gate_of
 from appliance.ingestion.decode import Limits
 from appliance.ingestion.history import Flags, ReadingHistory
 from appliance.ingestion.ledger import REPARSE
@@ -42,7 +42,10 @@ from appliance.ingestion.sink import Sink
 from appliance.storage import names
 from appliance.storage.tables import LINEAGE, CommitLost, Lake
 
-FIXABLE = ("EVENT_TIME", "MEASURE", "UNIT", "RANGE", "QUALITY", "STUCK")
+if TYPE_CHECKING:
+    from appliance.ingestion.gates.sink import SinkGate
+
+FIXABLE = ("EVENT_TIME", "MEASURE", "UNIT", "RANGE", "QUALITY", "STUCK", "CONTRACT")
 FILES_PER_COMMIT = 64  # items with quarantined readings, and what else lies in their raw objects; bounds memory
 
 
@@ -137,10 +140,10 @@ class Quarantine:
             now_us = to_us(self._sink.checked_now())
             waiting = self._waiting()
             progress.begin("reparse files", len(waiting))
-            history = ReadingHistory(self._lake)
+            history, gate = ReadingHistory(self._lake), gate_of(self._landing, declared)
             report = ReparseReport()
             for some in _portions(waiting):
-                report = self._retried(some, declared, history, now_us, report)
+                report = self._retried(some, declared, history, gate, now_us, report)
                 progress.advance(len(some))
             return report
 
@@ -160,12 +163,13 @@ class Quarantine:
         items: Sequence[dict[str, Any]],
         declared: declarations.Declared,
         history: ReadingHistory,
+        gate: SinkGate | None,
         now_us: int,
         report: ReparseReport,
     ) -> ReparseReport:
         for _ in range(RACES):
             try:
-                return self._some(items, declared, history, now_us, report)
+                return self._some(items, declared, history, gate, now_us, report)
             except CommitLost:
                 continue
         raise CommitLost(codes.STALE_BATCH, f"reparse: lost {RACES} races in a row")
@@ -175,6 +179,7 @@ class Quarantine:
         items: Sequence[dict[str, Any]],
         declared: declarations.Declared,
         history: ReadingHistory,
+        gate: SinkGate | None,
         now_us: int,
         report: ReparseReport,
     ) -> ReparseReport:
@@ -182,12 +187,16 @@ class Quarantine:
         where = f"source = '{source}' and position >= {first} and position <= {last}"
         reasons = ", ".join(f"'{code}'" for code in FIXABLE)
         refused = self._lake.scan(names.QUARANTINE, where=f"{where} and code in ({reasons}) and index >= 0")
-        readings = side_by_side(list(self._again(items)), declared.decoders.event_time_units())
+        decoded = side_by_side(list(self._again(items)), declared.decoders.event_time_units())
+        readings = _as_arrived(decoded, refused)
         identities = _identities(readings)
         tried = _among(identities, refused)
-        judged = self._judge(readings, declared, refused)
+        judged = self._judge(readings, declared)
         inside = _among(identities, self._lake.scan(names.READINGS, columns=_IDENTITY, where=where))
         passes = tried & (judged == OK)
+        if gate is not None:
+            gate.read_keys()
+            passes &= check(gate, readings, source, passes).first < 0
         head = self._lake.head(names.READINGS)
         new = passes & ~inside
         columns = readings.columns
@@ -199,18 +208,13 @@ class Quarantine:
             "source": source,
             "reparse": token,
             "measures": declared.measures.digest,
+            **(gate.facts if gate is not None else {}),
             "at": rfc3339(from_us(now_us)),
         }
         inputs = [self._lake.head(names.QUARANTINE).properties[LINEAGE]]
         commits = 0
         if new.any():
-            arrived = Readings(
-                table=readings.table,
-                columns=columns,
-                sent=readings.sent,
-                position=readings.position,
-                arrived_us=np.full(len(new), now_us, np.int64),
-            )
+            arrived = replace(readings, arrived_us=np.full(len(new), now_us, np.int64))
             commit = self._lake.append(
                 names.READINGS,
                 select_readings(arrived, source, new, rows.SILVER, {}),
@@ -262,21 +266,27 @@ class Quarantine:
             data = self._landing.objects.read(digest)
             yield from chunks_of(data, self._limits, digest=digest, positions=[each["position"] for each in some])
 
-    def _judge(self, readings: Readings, declared: declarations.Declared, refused: pa.Table) -> Any:
-        """Reasons by the rules of now, with the time of arrival that the file had."""
-        arrivals = dict(
-            zip(refused["position"].to_pylist(), refused["arrived_at"].cast(pa.int64()).to_pylist(), strict=True)
-        )
-        arrived_of = np.array([arrivals.get(each, 0) for each in np.unique(readings.position).tolist()], np.int64)
+    def _judge(self, readings: Readings, declared: declarations.Declared) -> Any:
+        """Reasons by the rules of now."""
         place = np.unique(readings.position, return_inverse=True)[1]
         record = readings.table["record"].to_numpy().astype(np.int64)
         return classify(
             readings.columns,
             Rulebook.of(declared.measures),
             record_ids=place * (1 << 32) + record,
-            arrived_us=arrived_of[place] if len(place) else readings.arrived_us,
+            arrived_us=readings.arrived_us,
             repeated=np.zeros(len(place), np.bool_),
         )
+
+
+def _as_arrived(readings: Readings, refused: pa.Table) -> Readings:
+    """With the time of arrival that each item had, which the bytes of a spool file do not tell; 0 without a row."""
+    arrivals = dict(
+        zip(refused["position"].to_pylist(), refused["arrived_at"].cast(pa.int64()).to_pylist(), strict=True)
+    )
+    items, place = np.unique(readings.position, return_inverse=True)
+    arrived_of = np.array([arrivals.get(each, 0) for each in items.tolist()], np.int64)
+    return replace(readings, arrived_us=arrived_of[place])
 
 
 def _portions(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

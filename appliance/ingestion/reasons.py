@@ -82,6 +82,12 @@ REASONS: tuple[Reason, ...] = (
         meaning="Sixteen or more identical values in a row of a measure that is not declared to rest.",
     ),
     Reason(
+        code="CONTRACT",
+        title="Breaks the contract",
+        meaning="The reading breaks a check of the contract of silver.readings that is judged in the sink; the detail "
+        "names the check.",
+    ),
+    Reason(
         code="TYPE",
         title="Not of the declared type",
         meaning="Drops only: the text of a column is not a value of the type that the mapping declares.",

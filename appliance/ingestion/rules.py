@@ -27,8 +27,8 @@ EARLIEST_US = 946_684_800_000_000  # 2000-01-01; nothing that is read today was 
 AHEAD_US = 3_600_000_000  # a device clock may be an hour ahead of the collector
 STUCK_RUN = 16  # identical values in a row, of one measure within one record
 
-CODES = ("", "DUPLICATE", "DEVICE", "MEASURE", "UNIT", "EVENT_TIME", "NAN", "RANGE", "QUALITY", "STUCK")
-OK, DUPLICATE, DEVICE, MEASURE, UNIT, EVENT_TIME, NAN, RANGE, QUALITY, STUCK = range(len(CODES))
+CODES = ("", "DUPLICATE", "DEVICE", "MEASURE", "UNIT", "EVENT_TIME", "NAN", "RANGE", "QUALITY", "STUCK", "CONTRACT")
+OK, DUPLICATE, DEVICE, MEASURE, UNIT, EVENT_TIME, NAN, RANGE, QUALITY, STUCK, CONTRACT = range(len(CODES))
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 
@@ -144,7 +144,7 @@ def classify(
     arrived_us: npt.NDArray[np.int64],
     repeated: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int8]:
-    """Reason number per row (`CODES`), all rules but that of duplicate readings.
+    """Reason number per row (`CODES`), all rules but those of contracts and of duplicate readings.
 
     Args:
         columns: the readings, in order of position.

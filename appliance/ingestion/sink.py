@@ -51,9 +51,9 @@ class Sink:
         """Take what is in the spool; with `until_empty` also what comes in meanwhile.
 
         Raises:
-            ApplianceError: APL-INGEST-003 the clock is wrong, APL-INGEST-004 the log was touched, APL-BASE-002 the
-                disk is full, APL-BASE-006 another run is at work; with a letter to seal those of the data keys.
-                What was committed stays.
+            ApplianceError: APL-INGEST-003 the clock is wrong, APL-INGEST-004 the log was touched, APL-INGEST-015 a
+                check cannot be judged, APL-BASE-002 the disk is full, APL-BASE-006 another run is at work; with a
+                letter to seal those of the data keys. What was committed stays.
         """
         progress = progress or NoProgress()
         declared = declarations.load(self._declarations_folder)
@@ -68,6 +68,7 @@ class Sink:
                 report += taken
                 if not taken.files or not until_empty:
                     break
+            committer.tell(self._clock.now(), ended=True)
             new = self.landing.alerts.record(refused_file_alerts(self.spool, self._clock.now()))
             return report + IngestReport(refused_files=len(new), alarms=tuple(new))
 
@@ -91,6 +92,7 @@ class Sink:
                 batch = Batch(source=self.spool.source, start=int(pending[0].positions[0]), end=end)
                 report += committer.commit([(batch, pending)])
                 self.spool.release(end)
+                committer.tell(self._clock.now())
                 progress.advance(len(pending))
                 pending = []
         return report

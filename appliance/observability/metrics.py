@@ -55,12 +55,21 @@ STATE: tuple[Metric, ...] = (
     _gauge("table_age_seconds", "Time since the newest arrival.", "table"),
     _gauge(
         "gate_passed_ratio",
-        "1 where the newest run of a check passed or only warned, 0 where it stops.",
+        "1 where the newest outcome of a check is that it passed or only warned, 0 where it stops or refuses rows.",
         "table",
         "check",
+        "stage",
     ),
-    _gauge("gate_broken_rows", "Rows that broke a check in its newest run.", "table", "check"),
-    _gauge("gate_age_seconds", "Time since a check was last run.", "table", "check"),
+    _gauge(
+        "gate_broken_rows",
+        "Rows that broke a check: of the snapshot that was judged last, or that came through the sink before it told.",
+        "table",
+        "check",
+        "stage",
+    ),
+    _gauge(
+        "gate_age_seconds", "Time since a check was last run, or the sink last told of it.", "table", "check", "stage"
+    ),
     _gauge("features_online_age_seconds", "Time since the newest reading in the online store arrived."),
     _gauge("drift_effect_ratio", "Population stability index, or moved share of codes.", "model", "column"),
     _gauge("drift_distance_ratio", "Kolmogorov-Smirnov distance, or share of unseen codes.", "model", "column"),

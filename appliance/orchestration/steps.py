@@ -69,11 +69,11 @@ class Steps:
 
     def quality(self, run: Run) -> Mapping[str, Any]:
         """Take in what waits; then the books must balance, most readings be good, and tables keep their contracts."""
+        self._parts.drops.run(progress=self._progress)  # first: readings may be checked against a table of theirs
         taken = self._parts.sink.run(progress=self._progress)
         workers = bool(self._parts.site.settings.kafka.servers)  # they may commit while we count
         if workers:
             taken += self._parts.topic_worker.run(until_end=True, progress=self._progress).taken
-        self._parts.drops.run(progress=self._progress)
         books = ledger.balance(self._parts.lake)
         self._parts.alerts.record(ledger.alerts_of(books, self._parts.clock.now()))
         if books.imbalance or (books.pending and not workers):

@@ -82,8 +82,8 @@ def site_metrics(parts: Parts) -> bytes:
     for table in parts.lake.tables():
         found.set("table_rows", sum(file.rows for file in parts.lake.files(table)), {"table": table})
         _tell_upkeep(parts, table, found)
-    for (table, check), row in parts.gates.newest().items():
-        labels = {"table": table, "check": check}
+    for (table, check, stage), row in parts.gates.newest().items():
+        labels = {"table": table, "check": check, "stage": stage}
         found.set("gate_passed_ratio", row["outcome"] in ("passed", "warned"), labels)
         found.set("gate_broken_rows", row["broken"], labels)
         found.set("gate_age_seconds", (parts.clock.now() - row["checked_at"]).total_seconds(), labels)

@@ -49,6 +49,13 @@ OUTCOMES = {
     "value": plain("Value"),
     "abstain": plain("Abstained"),
 }
+CHECKS = {
+    "failed": bad("Failed"),
+    "skipped": bad("Not judged"),
+    "warned": watch("Warned"),
+    "passed": good("Passed"),
+    "never run": plain("Never run"),
+}
 FEATURE_STATES = {
     "ok": good("Ok"),
     "default": watch("Default used"),

@@ -31,6 +31,8 @@ from appliance.governance.package_store import package_folder
 from appliance.governance.stages import History, Standing
 from appliance.ingestion import ledger, quarantine
 from appliance.ingestion.commit import NEWEST_ARRIVAL
+from appliance.ingestion.gates import results
+from appliance.ingestion.gates.contract import load_contracts
 from appliance.ingestion.ledger import Ledger
 from appliance.observability.alerts import Alert, Alerts
 from appliance.observability.staleness import Staleness, staleness
@@ -156,6 +158,13 @@ class PortalData:
 
     def quarantined(self) -> tuple[quarantine.Group, ...]:
         return self._remember("quarantine", self._heads((names.QUARANTINE,)), lambda: quarantine.summarize(self.lake))
+
+    def checks(self) -> list[results.Standing]:
+        """Every declared check with its newest outcome: what stops something first, then by table as declared."""
+        kept = self._remember("gates", self._heads((names.GATES,)), lambda: results.newest(self.lake))
+        found = results.standings(load_contracts(self.site.declarations / "contracts"), kept)
+        order = ("failed", "skipped", "warned", results.NEVER_RUN, "passed")
+        return sorted(found, key=lambda each: order.index(each.outcome))
 
     def predictions(self, count: int, where: Mapping[str, str]) -> pa.Table:
         """The newest recorded predictions that have these values."""

@@ -144,8 +144,8 @@ class TopicWorker:
 
         Raises:
             ApplianceError: APL-TOPIC-001 to 008, APL-TOPIC-011 the broker's clock is wrong, APL-SCHEMA-004 to 011 the
-                registry cannot be asked, APL-BASE-002 the disk is full; with a letter to seal those of the data keys.
-                What was committed stays; run it again.
+                registry cannot be asked, APL-INGEST-015 a check cannot be judged, APL-BASE-002 the disk is full; with a
+                letter to seal those of the data keys. What was committed stays; run it again.
         """
         self._accept_gap = accept_gap
         progress = progress or NoProgress()
@@ -185,6 +185,7 @@ class TopicWorker:
                 consumer.subscribe([self._topic], listener=listener)
                 self._loop(consumer, listener, until_end=until_end, stop=stop, progress=progress)
                 found = self._tell(consumer)
+                self._committer.tell(self._clock.now(), ended=True)
                 return TopicReport(
                     taken=self._report,
                     lag={name.partition: each.lag for name, each in found.items()},
@@ -253,6 +254,7 @@ class TopicWorker:
             if now - asked >= ASK_AGAIN_S:
                 asked = now
                 self._ask_again(consumer)
+                self._committer.tell(self._clock.now())
                 self._tell(consumer)  # asks the broker: one that is gone looks to `poll` like an idle topic
             at_end = until_end and ended  # and once more after the commit
             enough = min(MAX_BUFFER_BYTES, self._landing.settings.commit_rows * self._reading_bytes)

@@ -1,4 +1,4 @@
-"""Data: the tables of the lake, what is in quarantine and why, the ledger by day, and the alerts."""
+"""Data: the tables of the lake, checks of them, what is in quarantine and why, the ledger by day, and the alerts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from appliance.storage.summaries import history, summarize
 ALERTS_PER_PAGE = 25
 COMMITS_SHOWN = 50
 SEVERITIES = tuple(status.SEVERITIES)
+STAGES = {"snapshot": "between stages", "sink": "in the sink"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,9 @@ def page(data: PortalData, query: Mapping[str, str]) -> Page:
             "nav": "data",
             "state": status.bad("Not balanced") if unbalanced else status.good("Balanced") if books else None,
             "tables": tables,
+            "checks": read("the checks of tables", data.checks),
+            "outcomes": status.CHECKS,
+            "stages": STAGES,
             "quarantine": read("quarantine", data.quarantined),
             "reasons": BY_CODE,
             "days": books,

@@ -61,6 +61,7 @@ class Parts:
     arrival_age: Part[str]
     alerts: Part[int]
     runs: Part[list[str]]
+    checks: Part[int]
 
 
 def page(data: PortalData) -> Page:
@@ -123,6 +124,7 @@ def _read(data: PortalData) -> Parts:
         else _same(arrival),
         alerts=read("the alerts", lambda: sum(1 for each in data.alerts() if each.severity == "critical")),
         runs=read("the pipeline journal", lambda: [run.run_id for run in data.newest_runs() if run.status == "failed"]),
+        checks=read("the checks of tables", lambda: sum(1 for each in data.checks() if each.stops)),
     )
 
 
@@ -170,6 +172,14 @@ def _needs(parts: Parts, data: PortalData) -> Iterator[Need]:
             command="appliance quarantine reparse",
             link="/data#quarantine",
             status=status.bad("Over limit"),
+        )
+    if parts.checks and parts.checks.value:
+        yield Need(
+            text=wording.counted(parts.checks.value, "check of a table does not hold", "checks of tables do not hold"),
+            what_to_do="Failed, refused readings, or could not be judged. See which, and whom to ask. After a fix:",
+            command="appliance table check",
+            link="/data#checks",
+            status=status.CHECKS["failed"],
         )
     if parts.alerts and parts.alerts.value:
         yield Need(

@@ -3,7 +3,7 @@
 Started by test_crash.py as a program of its own: it imports everything once, starts no thread, and forks a child for
 each run, so that a run costs a fraction of a second.
 
-usage: crash_worker.py FOLDER (points FIRST STEP | random SEED)
+usage: crash_worker.py FOLDER (points FIRST STEP | contract FIRST STEP | random SEED)
 """
 
 import functools
@@ -24,6 +24,13 @@ from tests.fault.crashing import CRASHED, child, crash_at, finish
 from tests.small_site import START, SmallSite, avro, readings, record
 
 NOISE = b"neither Avro nor anything else"
+CONTRACT = """
+table: silver.readings
+version: 1
+owner: data-engineering
+checks:
+  - {{id: oil, kind: range, in_sink: true, where: {{measure: oil_temperature}}, column: value, maximum: {limit}}}
+"""
 FIX = '[[decoder]]\nfirmware = "2.0"\nevent_time_unit = "ms"\n'
 
 
@@ -65,6 +72,36 @@ def ingest_and_reparse(folder):
 def crash_in_ingest(folder, number):
     crash_at(number)
     ingest_and_reparse(folder)
+
+
+def ingest_under(folder, limit, number=None):
+    """Under a contract; with `number` the run ends before that write."""
+    site = SmallSite(folder, commit_rows=40)
+    (site.declarations / "contracts").mkdir(exist_ok=True)
+    (site.declarations / "contracts" / "readings.yaml").write_text(CONTRACT.format(limit=limit))
+    if number is not None:
+        crash_at(number)
+    site.sink.run()
+
+
+def tell_standing(folder, target):
+    """What is in quarantine, and whether it has taken items that silver has not."""
+    lake = SmallSite(folder).lake
+    found = {"rows": [], "ahead": False}
+    if {"quarantine.readings", "silver.readings"} <= set(lake.tables()):
+        stands = [
+            lake.head(name).properties.get("appliance.positions") for name in ("quarantine.readings", "silver.readings")
+        ]
+        columns = ("position", "record", "index", "code", "detail")
+        rows = lake.scan("quarantine.readings", columns=columns).to_pylist()
+        found = {"rows": [[row[name] for name in columns] for row in rows], "ahead": stands[0] != stands[1]}
+    target.write_text(json.dumps(found))
+
+
+def standing(folder):
+    target = folder / "standing.json"
+    assert finish(child(lambda: tell_standing(folder, target))) == 0
+    return json.loads(target.read_text())
 
 
 def tell(folder, target):
@@ -116,6 +153,33 @@ def points(folder, first, step):
         number += step
 
 
+def contract_points(folder, first, step):
+    """As `points`, but the run to the end is under a contract that asks for more, or for less: one line per crash."""
+    contents = files(2)
+    number = first
+    while True:
+        site = folder / "site"
+        put(site, contents)
+        crashed = finish(child(functools.partial(ingest_under, site, 23, number)))
+        before = standing(site)
+        again = finish(child(functools.partial(ingest_under, site, 21 if number % 4 < 2 else 25)))
+        whole, after = content(site), standing(site)
+        line = {
+            "write": number,
+            "crashed": crashed == CRASHED,
+            "ahead": before["ahead"],
+            "refused": sum(row[3] == "CONTRACT" for row in before["rows"]),
+            "again": again,
+            "adds_up": whole != "does not add up",
+            "stands": all(row in after["rows"] for row in before["rows"]),
+        }
+        print(json.dumps(line), flush=True)
+        shutil.rmtree(site)
+        if crashed == 0:
+            return
+        number += step
+
+
 def time_of_two_files(site, contents):
     """Seconds that one of the runs below takes when nobody kills it."""
     put(site, dict(list(contents.items())[:2]))
@@ -149,7 +213,9 @@ def at_random(folder, seed):
 if __name__ == "__main__":
     decode.decode(avro(record(readings=readings(1))), decode.Limits())  # compiled code is loaded before the forks
     assert to_us(START) > 0
-    if sys.argv[2] == "points":
-        points(Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[2] in ("points", "contract"):
+        {"points": points, "contract": contract_points}[sys.argv[2]](
+            Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4])
+        )
     else:
         at_random(Path(sys.argv[1]), int(sys.argv[3]))

@@ -23,6 +23,17 @@ def test_a_crash_before_any_write_changes_nothing_in_the_end(tmp_path, first):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 1], ids=["even writes", "odd writes"])
+def test_a_contract_changed_after_a_crash_before_any_write_changes_nothing_that_stands(tmp_path, first):
+    lines = run_worker(WORKER, tmp_path, "contract", str(first), "2")
+    crashes = [line for line in lines if line["crashed"]]
+    assert len(crashes) > 15
+    between = [line for line in crashes if line["ahead"]]
+    assert any(line["refused"] for line in between), "quarantine has taken what the check refused, silver not its rest"
+    assert [line for line in lines if not (line["adds_up"] and line["stands"]) or line["again"] != 0] == []
+
+
+@pytest.mark.slow
 def test_kill_9_at_twenty_random_moments(tmp_path, seed):
     *kills, end = run_worker(WORKER, tmp_path, "random", str(seed))
     assert len(kills) == 20

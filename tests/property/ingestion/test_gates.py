@@ -58,7 +58,7 @@ def test_queries_agree_with_a_walk(drawn: list[tuple[Any, Any]], known: set[str]
     checks = [type(each)(**{**{name: getattr(each, name) for name in each.__struct_fields__}, "where": where})
               for each in CHECKS]  # fmt: skip
     contract = Contract(table="t.t", version=1, owner="o", keys=["id"], checks=checks)
-    plan = compile_contract(contract, COLUMNS, oldest_us=None)
+    plan = compile_contract(contract, COLUMNS, {"o.o": {"word": Column(text=True)}}, now_us=NOW_US)
     inside = [row for row in rows if scope is None or row["word"] == scope]
     with duckdb.connect(":memory:") as connection:
         connection.register("rows", pa.Table.from_pylist(rows, SCHEMA))

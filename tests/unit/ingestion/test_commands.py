@@ -135,8 +135,77 @@ def test_tables_are_checked_against_their_contracts(call, site):
     assert listed["devices"] == "failed"
     assert call("table", "upkeep", "silver.readings")[0] == 0  # in this test too: others may run elsewhere
     text = call("site", "metrics")[1]["metrics"]
-    assert 'appliance_gate_passed_ratio{check="devices",table="silver.readings"} 0.0' in text
+    assert 'appliance_gate_passed_ratio{check="devices",stage="snapshot",table="silver.readings"} 0.0' in text
     figures = {line.split("{")[0] for line in text if '{table="silver.readings"}' in line}
     assert figures >= {f"appliance_table_{name}" for name in (
         "live_files", "small_files", "live_bytes", "snapshots", "orphan_files", "upkeep_age_seconds",
     )}  # fmt: skip
+
+
+KNOWN = """
+table: silver.readings
+version: 1
+owner: data
+checks:
+  - {id: enough, kind: rows, minimum: 1}
+  - {id: known, kind: refers, columns: [device_id], table: silver.devices, to: [name], in_sink: true}
+"""
+DEVICES = DROP.replace("silver.x", "silver.devices").replace(
+    'from = "v"\nname = "v"\ntype = "long"', 'from = "v"\nname = "name"\ntype = "string"'
+)
+
+
+@pytest.fixture
+def own(tmp_path, capsys):
+    """(a site of the test's own whose readings refer to devices that a drop brings, the command line)."""
+    folder = tmp_path / "site"
+    assert run(["site", "init", "--site", str(folder)]) == 0
+    declarations, incoming = folder / "declarations", folder / "spool" / "readings" / "incoming"
+    for made in (incoming, declarations / "drops", declarations / "contracts", folder / "spool/drops/devices/incoming"):
+        made.mkdir(parents=True, exist_ok=True)
+    (declarations / "measures.toml").write_text(MEASURES)
+    (declarations / "drops" / "devices.toml").write_text(DEVICES)
+    (declarations / "contracts" / "readings.yaml").write_text(KNOWN)
+    (incoming / "a.avro").write_bytes(avro(record("tx-1", 1, readings(3)), record("tx-2", 1, readings(2))))
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = run([*arguments, "--site", str(folder), "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return folder, call
+
+
+def test_readings_may_refer_to_a_table_that_a_drop_of_the_same_run_brings(own):
+    folder, call = own
+    code, said = call("ingest", "run")
+    assert (code, said["error"]["code"]) == (1, "APL-INGEST-015")
+    assert "check known of silver.readings: no table silver.devices" in said["error"]["message"]
+    (folder / "spool/drops/devices/incoming/d.csv").write_text("t,v\n2026-02-01T00:00:00Z,tx-1\n")
+    code, found = call("ingest", "run")
+    assert (code, found["readings"]["accepted"], found["readings"]["refused"]) == (0, 3, {"CONTRACT": 2})
+    assert "CONTRACT" in {alarm["code"] for alarm in found["alarms"]}
+    shown = call("quarantine", "show", "CONTRACT")[1]
+    assert {row["detail"] for row in shown["rows"]} == {"check known"}
+    listed = {(each["check"], each["stage"]): each["outcome"] for each in call("table", "contracts")[1]["checks"]}
+    assert listed == {
+        ("enough", "snapshot"): "never run",
+        ("known", "sink"): "failed",
+        ("known", "snapshot"): "never run",
+    }
+    figure = 'appliance_gate_broken_rows{check="known",stage="sink",table="silver.readings"} 2.0'
+    assert figure in call("site", "metrics")[1]["metrics"]
+    assert call("table", "check")[0] == 0
+    (folder / "spool/drops/devices/incoming/e.csv").write_text("t,v\n2026-02-02T00:00:00Z,tx-2\n")
+    assert call("ingest", "run")[0] == 0
+    assert call("quarantine", "reparse")[1]["accepted"] == 2
+    assert call("ingest", "ledger")[1]["accepted"] == 5
+
+
+def test_what_stops_drops_does_not_stop_readings(own):
+    folder, call = own
+    (folder / "declarations" / "contracts" / "readings.yaml").unlink()
+    (folder / "declarations" / "drops" / "devices.toml").write_text("table = 7\n")
+    code, said = call("ingest", "run")
+    assert (code, said["error"]["code"]) != (0, "")
+    assert call("ingest", "ledger")[1]["accepted"] == 5

@@ -10,6 +10,7 @@ from appliance.base.errors import declared
 from appliance.cli.command import DECLARED
 from appliance.cli.main import NOUNS
 from tests.portal_site import ENTITY, HOSTILE
+from tests.unit.portal.conftest import client_of
 from tests.unit.portal.markup import Markup
 
 for each in NOUNS:
@@ -114,8 +115,9 @@ def test_every_internal_link_leads_to_a_page(client):
 def test_home_says_what_needs_somebody_from_the_rows_of_the_tiles(pages):
     said = Markup(pages["home"].text).said("main")
     # 30 of 70 readings are refused; the limit of the site is 10 %.
-    needs = "1 model waits for approval, 42.9 % of readings in quarantine, 3 critical alerts"
-    assert f"3 things need you: {needs}." in said
+    needs = "1 model waits for approval, 42.9 % of readings in quarantine, 2 checks of tables do not hold, "
+    needs += "3 critical alerts"
+    assert f"4 things need you: {needs}." in said
     assert "appliance model approve thermal/2 --reason TEXT" in said
     assert "Readings in the lake 40" in said
     assert "In quarantine 30" in said
@@ -136,6 +138,34 @@ def test_data_shows_counts_reasons_and_both_charts_with_their_numbers(pages):
     assert "70 readings arrived on 1 day; every one is accounted for." in said
     assert "70 40 30 0 0" in said
     assert "Page 1 Older →" in said
+
+
+def test_checks_show_their_newest_outcome_and_what_stops_comes_first(pages):
+    page = Markup(pages["data"].text)
+    said = page.said("main")
+    for row in (
+        "many silver.readings between stages ✕ Failed 40 rows rows at least 1000 0 20",
+        "known silver.readings between stages ✕ Not judged no table reference.devices, or no row in it device_id in",
+        f"firm silver.readings between stages ▲ Warned 0 % at least 100 % of firmware in {HOSTILE} 40 20",
+        "enough silver.readings between stages ✓ Passed 40 rows rows at least 1 0 20",
+        "oil silver.readings in the sink ✓ Passed 100 % at least 100 % of value at most 150 0 20",
+        "oil silver.readings between stages ✓ Passed 100 % at least 100 % of value at most 150 0 20",
+    ):
+        assert row in said
+    places = [said.index(f"{name} silver.readings") for name in ("many", "known", "firm", "enough", "oil")]
+    assert places == sorted(places)
+    assert f"data {HOSTILE}" in said
+
+
+def test_a_contract_that_cannot_be_read_is_named_and_the_rest_is_shown(own_site):
+    client = client_of(own_site)
+    (own_site.declarations / "contracts" / "readings.yaml").write_text("table: 7\n")
+    said = Markup(client.get("/data").text).said("main")
+    assert "the checks of tables cannot be read: APL-CONFIG-004" in said
+    assert "Out of range RANGE 20" in said
+    home = Markup(client.get("/").text).said("main")
+    assert "3 things need you" in home
+    assert "the checks of tables cannot be read" in home
 
 
 def test_alerts_are_newest_first_and_paged(client):

@@ -39,6 +39,30 @@ REFUSED = {
     "a duration without a unit": (check("id: a, kind: fresh, column: x, within: '5'"), "duration"),
     "more columns than they refer to": (check("id: a, kind: refers, columns: [x, z], table: a.b, to: [x]"), "refer to"),
     "a percentage above 100": (check("id: a, kind: complete, columns: [x], minimum_percent: 101"), "<= 100"),
+    "a figure in the sink": (check("id: a, kind: fresh, column: x, within: 5h, in_sink: true"), "whole table"),
+    "rows in the sink": (check("id: a, kind: rows, minimum: 1, in_sink: true"), "whole table"),
+    "uniqueness in the sink": (check("id: a, kind: unique, columns: [x], in_sink: true"), "whole table"),
+    "a statistic in the sink": (
+        check("id: a, kind: statistic, column: x, of: mean, minimum: 1, in_sink: true"),
+        "whole table",
+    ),
+    "a share in the sink": (
+        check("id: a, kind: codes, column: x, allowed: [b], minimum_percent: 99.5, in_sink: true"),
+        "must be 100",
+    ),
+    "a warning in the sink": (
+        check("id: a, kind: complete, columns: [x], severity: warn, in_sink: true"),
+        "severity warn refuses none",
+    ),
+    "in the sink of another table": (
+        check("id: a, kind: complete, columns: [x], in_sink: true").replace("silver.readings", "silver.ett"),
+        "is for silver.readings",
+    ),
+    "in the sink against itself": (
+        check("id: a, kind: refers, columns: [x], table: silver.readings, to: [x], in_sink: true"),
+        "cannot refer to the table",
+    ),
+    "in_sink is no boolean": (check("id: a, kind: complete, columns: [x], in_sink: 'yes'"), "Expected `bool`"),
     "a boolean for a text": (check("id: a, kind: codes, column: x, allowed: [no]"), "Expected `str`"),
 }
 
@@ -71,6 +95,24 @@ def test_the_digest_is_of_what_is_asked_and_not_of_how_it_is_written(tmp_path: P
         (tmp_path / "c.yaml").write_text(text)
         found.append(load_contracts(tmp_path)[0].digest)
     assert found[0] == found[1] != found[2]
+
+
+def test_a_contract_from_before_in_sink_keeps_its_digest(tmp_path: Path) -> None:
+    path, good = tmp_path / "c.yaml", check("id: a, kind: range, column: x, minimum: 0.5")
+    found = []
+    for text in (good, good.replace("0.5", "0.5, in_sink: false"), good.replace("0.5", "0.5, in_sink: true")):
+        path.write_text(text)
+        found.append(load_contracts(tmp_path)[0].digest)
+    assert found[0] == found[1] == "sha256:24faaf48a42c57fffd1c1de878f581907f73508fea8336b7737342616545c4d7"
+    assert found[2] != found[0]
+
+
+def test_what_is_judged_where(tmp_path: Path) -> None:
+    text = check("id: a, kind: range, column: x, minimum: 0, in_sink: true") + "  - {id: b, kind: rows, minimum: 1}\n"
+    (tmp_path / "c.yaml").write_text(text)
+    (contract,) = load_contracts(tmp_path)
+    judged = [(each.id, stage) for each, stage in contract.judged()]
+    assert judged == [("a", "sink"), ("a", "snapshot"), ("b", "snapshot")]
 
 
 def test_the_contracts_of_the_demo_are_read() -> None:

@@ -51,6 +51,7 @@ def lake(tmp_path: Path) -> Lake:
     other = pa.table({"name": ["tx-1", "tx-9"]})
     made.ensure("reference.devices", other.schema)
     append(made, "reference.devices", other)
+    made.ensure("reference.none", other.schema)
     return made
 
 
@@ -122,6 +123,8 @@ CASES: dict[str, tuple[dict[str, Any], str, int, int, list[int]]] = {
     "no such column": ({"kind": "complete", "columns": ["colour"]}, "skipped", 0, 0, []),
     "no such column of the scope": ({**COMPLETE, "where": {"colour": "red"}}, "skipped", 0, 0, []),
     "no such table": ({"kind": "refers", "columns": ["device"], "table": "a.b", "to": ["name"]}, "skipped", 0, 0, []),
+    "no row there": ({"kind": "refers", "columns": ["device"], "table": "reference.none", "to": ["name"]},
+                     "skipped", 0, 0, []),
     "no such column there": ({"kind": "refers", "columns": ["device"], "table": "reference.devices", "to": ["id"]},
                              "skipped", 0, 0, []),
     "a text has no range": ({"kind": "range", "column": "device", "minimum": 1}, "skipped", 0, 0, []),
