@@ -22,3 +22,98 @@ MANIFEST_INVALID = declare(
     action="Do not install this medium. Fetch the bundle again from where it was signed.",
     exit_code=3,
 )
+MEMBER_MISSING = declare(
+    "APL-BUNDLE-021",
+    "A file of the bundle is missing",
+    meaning="The manifest lists a file that does not lie there: the copy is not complete, or it was taken away.",
+    action="Copy the bundle again, or join all of its volumes.",
+    exit_code=3,
+)
+MEMBER_EXTRA = declare(
+    "APL-BUNDLE-022",
+    "A file that no manifest lists",
+    meaning="Nobody vouched for this file. Nothing on a medium is installed while one lies there.",
+    action="Find out where it comes from; then take the bundle from a clean copy.",
+    exit_code=3,
+)
+MEMBER_CHANGED = declare(
+    "APL-BUNDLE-023",
+    "A file of the bundle was changed",
+    meaning="Its bytes are not those that were signed: a copying error, a failing medium, or tampering.",
+    action="Do not install this medium. Copy the bundle again from its source and verify that.",
+    exit_code=3,
+)
+NOT_PLAIN = declare(
+    "APL-BUNDLE-024",
+    "Not a plain file",
+    meaning="A bundle holds plain files with one name each; links, devices and pipes could stand for anything.",
+    action="Do not install this medium. Copy the bundle with a tool that writes plain files.",
+    exit_code=3,
+)
+NAME_REFUSED = declare(
+    "APL-BUNDLE-025",
+    "A file name that no bundle has",
+    meaning="The name could leave the folder, hide, be taken for an option, or be another file on another file system.",
+    action="Do not install this medium; no tool of ours writes such a name.",
+    exit_code=3,
+)
+NOT_RELEASED = declare(
+    "APL-BUNDLE-026",
+    "Nobody released this bundle",
+    meaning="No release statement that the trust policy accepts names this manifest.",
+    action="Do not install this medium. Ask whoever signs releases for the one of this version.",
+    exit_code=3,
+)
+ROLLED_BACK = declare(
+    "APL-BUNDLE-027",
+    "Older than what this host has seen",
+    meaning="A release of this bundle with a higher sequence was verified here before, or another one with the same.",
+    action="Take the newest release. To go back on purpose, use the rollback of the installed release.",
+    exit_code=3,
+)
+UNREADABLE = declare(
+    "APL-BUNDLE-028",
+    "The medium cannot be read",
+    meaning="The operating system gave an error for a file or folder: the medium is failing, or rights are missing.",
+    action="Try another drive, then copy the bundle again from its source.",
+    exit_code=3,
+)
+NO_BUNDLE = declare(
+    "APL-BUNDLE-029",
+    "No bundle here",
+    meaning="The folder has no manifest.json, or no trust/ beside it.",
+    action="Name the folder in which START-HERE.txt lies.",
+    exit_code=2,
+)
+SOURCE_UNUSABLE = declare(
+    "APL-BUNDLE-010",
+    "The repository cannot be bundled",
+    meaning="A bundle is built from the files under version control here; one of them is missing or a link.",
+    action="Build in a clean clone.",
+)
+TARGET_EXISTS = declare(
+    "APL-BUNDLE-011",
+    "The target exists",
+    meaning="A bundle is never written over another one, nor into a folder with other files.",
+    action="Name a new folder, or remove the old one.",
+    exit_code=2,
+)
+INPUT_MISSING = declare(
+    "APL-BUNDLE-012",
+    "An input is not in the store",
+    meaning="The lock names files that were not fetched. Assembling asks no network, so it cannot go on.",
+    action="Fetch them: appliance bundle fetch NAME.",
+)
+INPUT_CHANGED = declare(
+    "APL-BUNDLE-013",
+    "An input is not what the lock says",
+    meaning="A file in the store has other bytes than its name says: a failing disk, or somebody changed it.",
+    action="Remove that file from the store and fetch it again.",
+    exit_code=3,
+)
+LAYOUT_REFUSED = declare(
+    "APL-BUNDLE-014",
+    "A file cannot be in a bundle",
+    meaning="Something that goes into the bundle has a name that not every medium takes, or is no plain file.",
+    action="Rename it at its source, or leave it out of the declaration.",
+)

@@ -22,7 +22,6 @@ from appliance.bundle import codes
 from appliance.bundle.lock import Digest
 from appliance.bundle.member_path import case_clash, fault_of
 
-FORMAT = "appliance-bundle/1"
 NAME = "manifest.json"
 SIGNATURES = ("trust/", "apt/dists/appliance/InRelease", "apt/dists/appliance/Release.gpg", "apt/appliance.gpg")
 """What a builder signs with, by name or as a folder: not members, the same nowhere."""
@@ -43,17 +42,16 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes:
-    version: of the product, PEP 440.
-    sequence: grows with every release of a bundle of this name; a host refuses a lower one than it has seen.
+    version: of the product, ``MAJOR.MINOR.PATCH``; it grows with every release, and a host refuses a lower one than
+        it has seen, or another bundle of the same.
     made_at: the instant of the lock.
     lock: digest of the lock, which is a member.
     source: digest of the repository's tree that our own parts were made from.
     """
 
     format: Literal["appliance-bundle/1"]
-    bundle: str
-    version: str
-    sequence: Annotated[int, Meta(ge=1)]
+    bundle: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z")]
+    version: Annotated[str, Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\Z")]
     made_at: str
     architecture: str
     lock: Digest
@@ -63,6 +61,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def size_bytes(self) -> int:
         return sum(each.size_bytes for each in self.members)
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """The version as it is compared."""
+        return release_of(self.version)
 
 
 def render(manifest: Manifest) -> bytes:
@@ -89,6 +92,11 @@ def parse(data: bytes, *, where: str = NAME) -> Manifest:
     if fault:
         raise ApplianceError(codes.MANIFEST_INVALID, fault, where=where)
     return manifest
+
+
+def release_of(version: str) -> tuple[int, ...]:
+    """``(1, 10, 0)`` of ``1.10.0``."""
+    return tuple(map(int, version.split(".")))
 
 
 def is_signature(path: str) -> bool:
