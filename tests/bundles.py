@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.base.digest import digest_bytes
 from appliance.base.progress import NoProgress
-from appliance.bundle import manifest, own_parts, release
+from appliance.bundle import codes, manifest, own_parts, release
 from appliance.bundle.manifest import Manifest, Member, Part
 from appliance.trust import keys, rotation
 from appliance.trust.ceremony import role_identity
@@ -16,10 +18,11 @@ from appliance.trust.signer import Signer
 from tests.unit.trust.trusting import TrustingSite, make_site
 
 BUILDER = "builder/ci"
+DEB = "apt/pool/tree_2.1.0-1_amd64.deb"
 FILES: Mapping[str, tuple[bytes, bool, Part]] = {
     "apt/dists/appliance/Release": (b"Suite: appliance\n", False, "apt"),
     "apt/dists/appliance/main/binary-amd64/Packages": (b"Package: tree\n", False, "apt"),
-    "apt/pool/tree_2.1.0-1_amd64.deb": (b"!<arch>\n" + bytes(5000), False, "apt"),
+    DEB: (b"!<arch>\n" + bytes(5000), False, "apt"),
     "docs/index.html": (b"<!doctype html>\n", False, "docs"),
     "models/empty.bin": (b"", False, "models"),
     "sbom/bundle.cdx.json": (b"{}\n", False, "sbom"),
@@ -111,3 +114,98 @@ def write(folder: Path, *, version: str = "1.2.0", files: Mapping[str, tuple[byt
     )
     (folder / manifest.NAME).write_bytes(manifest.render(made))
     return made
+
+
+def flip(path: Path, place: int = 100) -> None:
+    data = bytearray(path.read_bytes())
+    data[min(place, len(data) - 1)] ^= 1
+    path.write_bytes(data)
+
+
+def linked(folder: Path, path: str, to: str) -> None:
+    (folder / path).unlink()
+    (folder / path).symlink_to(to)
+
+
+def hard_linked(folder: Path) -> None:
+    os.link(folder / DEB, folder.parent / "another name")
+
+
+def socket_in(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(folder / "docs" / "s"))
+
+
+def sparse(folder: Path) -> None:
+    with (folder / "servers/minio/minio").open("ab") as file:
+        file.truncate(1 << 40)
+
+
+def swap(folder: Path) -> None:
+    one, other = folder / DEB, folder / "wheels/appliance-1.2.0-py3-none-any.whl"
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+FAULTS: Mapping[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = {
+    "a byte of a package flipped": (
+        lambda folder: flip(folder / DEB), [("member", codes.MEMBER_CHANGED.id, DEB)]),
+    "a byte of a program flipped": (
+        lambda folder: flip(folder / "servers/minio/minio", 69_000),
+        [("member", codes.MEMBER_CHANGED.id, "servers/minio/minio")]),
+    "a byte of the signed Release flipped": (
+        lambda folder: flip(folder / "apt/dists/appliance/InRelease", 3),
+        [("member", codes.MEMBER_CHANGED.id, "apt/dists/appliance/InRelease")]),
+    "the key of the packages exchanged": (
+        lambda folder: (folder / "apt/appliance.gpg").write_bytes(b"other"),
+        [("member", codes.MEMBER_CHANGED.id, "apt/appliance.gpg")]),
+    "a file cut short": (
+        lambda folder: os.truncate(folder / DEB, 100), [("member", codes.MEMBER_CHANGED.id, DEB)]),
+    "a file that grew": (
+        lambda folder: os.truncate(folder / DEB, 9_000), [("member", codes.MEMBER_CHANGED.id, DEB)]),
+    "an empty file that is none": (
+        lambda folder: (folder / "models/empty.bin").write_bytes(b"x"),
+        [("member", codes.MEMBER_CHANGED.id, "models/empty.bin")]),
+    "a terabyte of nothing": (sparse, [("member", codes.MEMBER_CHANGED.id, "servers/minio/minio")]),
+    "two files swapped": (
+        swap,
+        [("member", codes.MEMBER_CHANGED.id, DEB),
+         ("member", codes.MEMBER_CHANGED.id, "wheels/appliance-1.2.0-py3-none-any.whl")]),
+    "a file is missing": (
+        lambda folder: (folder / DEB).unlink(), [("layout", codes.MEMBER_MISSING.id, DEB)]),
+    "a file that nobody lists": (
+        lambda folder: (folder / "apt/pool/evil.deb").write_bytes(b"!"),
+        [("layout", codes.MEMBER_EXTRA.id, "apt/pool/evil.deb")]),
+    "a hidden file": (
+        lambda folder: (folder / ".autorun").write_bytes(b"!"), [("layout", codes.NAME_REFUSED.id, ".autorun")]),
+    "a name that is an option": (
+        lambda folder: (folder / "docs/--force").write_bytes(b"!"),
+        [("layout", codes.NAME_REFUSED.id, "docs/--force")]),
+    "a name with a line break": (
+        lambda folder: (folder / "docs/a\nb").write_bytes(b"!"), [("layout", codes.NAME_REFUSED.id, "docs/a\nb")]),
+    "two names that differ in case": (
+        lambda folder: (folder / "docs/INDEX.html").write_bytes(b"!"),
+        [("layout", codes.MEMBER_EXTRA.id, "docs/INDEX.html"), ("layout", codes.NAME_REFUSED.id, "docs/index.html")]),
+    "a symbolic link to the same bytes": (
+        lambda folder: linked(folder, "docs/index.html", "../sbom/bundle.cdx.json"),
+        [("layout", codes.NOT_PLAIN.id, "docs/index.html")]),
+    "a link out of the medium": (
+        lambda folder: linked(folder, "docs/index.html", "/etc/passwd"),
+        [("layout", codes.NOT_PLAIN.id, "docs/index.html")]),
+    "a file with a second name": (hard_linked, [("layout", codes.NOT_PLAIN.id, DEB)]),
+    "a pipe that would hang a reader": (
+        lambda folder: os.mkfifo(folder / "docs/p"), [("layout", codes.NOT_PLAIN.id, "docs/p")]),
+    "a device": (
+        lambda folder: os.mknod(folder / "docs/zero", 0o20666, os.makedev(1, 5)),
+        [("layout", codes.NOT_PLAIN.id, "docs/zero")]),
+    "a socket": (socket_in, [("layout", codes.NOT_PLAIN.id, "docs/s")]),
+    "a folder in the place of a file": (
+        lambda folder: ((folder / DEB).unlink(), (folder / DEB).mkdir()),
+        [("layout", codes.MEMBER_MISSING.id, DEB)]),
+    "the manifest flipped": (
+        lambda folder: flip(folder / manifest.NAME, 200), [("release", codes.NOT_RELEASED.id, "manifest.json")]),
+    "a file that nobody reads among the evidence": (
+        lambda folder: (folder / "trust/x y").write_bytes(b"!"), [("pack", codes.NAME_REFUSED.id, "trust/x y")]),
+}  # fmt: skip
+"""What -> how it is done to a bundle, and the steps, codes and files that its verdict names."""

@@ -158,6 +158,10 @@ def _judge_release(case: _Case, trust: Path) -> tuple[Manifest, statements.State
     """Checks 1 to 4. `trust` is where a copy of ``trust/`` is made, so that what was judged is what is read."""
     try:
         _copy_trust(case.folder / TRUST, trust)
+    except ApplianceError as error:
+        case.refuse("pack", error.code, error.message, error.where or "")
+        return None
+    try:
         data = _read(case.folder / manifest.NAME, manifest.MAX_BYTES)
         pack = audit_pack(trust, _of_pack_without_memory(case, trust), case.progress)
         case.links += pack.links
@@ -175,7 +179,7 @@ def _judge_release(case: _Case, trust: Path) -> tuple[Manifest, statements.State
             before = seen.check(case.question.memory, found, digest_bytes(data))
             case.holds("older", f"{found.version}: {before}")
     except ApplianceError as error:
-        case.refuse(_STEP.get(error.code.id, "layout"), error.code, error.message, error.where or "")
+        case.refuse(_STEP.get(error.code.id, "manifest"), error.code, error.message, error.where or "")
         return None
     return found, statement
 
