@@ -15,6 +15,64 @@ LOCK_INVALID = declare(
     meaning="The lock cannot be read, has another form, or names a file twice or by a name that no medium takes.",
     action="Make it anew with appliance bundle lock NAME, and read the difference before it is committed.",
 )
+NOT_OFFERED = declare(
+    "APL-BUNDLE-003",
+    "An input is not offered",
+    meaning="No source of this machine offers the package or file. Debian keeps only the newest version of a package "
+    "in each suite, so a locked one vanishes when a fix is published.",
+    action="Lock anew with appliance bundle lock NAME and read the difference. For a package that was never offered, "
+    "add the part of Debian that holds it to the sources of this machine's apt.",
+)
+DIGEST_DIFFERS = declare(
+    "APL-BUNDLE-004",
+    "An input has another digest than the lock",
+    meaning="What came under the locked name and version is another file. It was not put into the store.",
+    action="Find out which of both is right before anything else: a source that gives other bytes under an old name "
+    "was altered. Lock anew only when the change is explained.",
+    exit_code=3,
+)
+SOURCE_UNREACHABLE = declare(
+    "APL-BUNDLE-005",
+    "A source of inputs cannot be reached",
+    meaning="apt or pip got no answer. What was fetched before is kept.",
+    action="Check this machine's network and its configuration of apt and pip, then run the command again: it goes on.",
+)
+STORE_DAMAGED = declare(
+    "APL-BUNDLE-006",
+    "The store of inputs is damaged",
+    meaning="A file of the store is a link, cannot be read, or is not what its name says.",
+    action="Remove the named file and fetch again.",
+)
+UNRESOLVED = declare(
+    "APL-BUNDLE-007",
+    "The packages of a bundle do not fit together",
+    meaning="apt or pip finds no set of files that satisfies the declaration on the bare host. No lock was written.",
+    action="Read the tool's words in the message, and correct the declaration, the role or the pip lock that it names.",
+)
+SERVER_REFUSED = declare(
+    "APL-BUNDLE-008",
+    "A built server cannot go into a bundle",
+    meaning="The server is not built, has another digest than its recipe, holds a link, or a file with a bad name.",
+    action="Run make servers, which checks and builds again; then run the command again.",
+)
+REPOSITORY_FAILED = declare(
+    "APL-BUNDLE-009",
+    "The Debian repository of a bundle cannot be made",
+    meaning="The folder has a package that the lock does not name, lacks one, or has one that is another inside.",
+    action="Remove the folder and assemble again. When it happens again, lock anew.",
+)
+SIGNING_KEY_REFUSED = declare(
+    "APL-BUNDLE-015",
+    "The signing key of the Debian repository cannot be used",
+    meaning="The folder of the key is open to others, is not a folder of gpg, or holds none or several keys.",
+    action="Give a folder of its own with mode 0700, or an absent one where a new key is made.",
+)
+NO_SPACE = declare(
+    "APL-BUNDLE-016",
+    "Not enough space for the inputs",
+    meaning="The store's disk has less room than the missing inputs need. Nothing was fetched.",
+    action="Free space, or run appliance bundle prune; then run the command again.",
+)
 MANIFEST_INVALID = declare(
     "APL-BUNDLE-020",
     "The manifest of a bundle is not valid",
