@@ -175,3 +175,10 @@ LAYOUT_REFUSED = declare(
     meaning="Something that goes into the bundle has a name that not every medium takes, or is no plain file.",
     action="Rename it at its source, or leave it out of the declaration.",
 )
+NO_MEMBER = declare(
+    "APL-BUNDLE-030",
+    "No such file in the bundle",
+    meaning="The manifest lists no file of this name.",
+    action="List the names: appliance bundle list FOLDER.",
+    exit_code=2,
+)
