@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from appliance.base import atomic
@@ -21,12 +20,14 @@ from appliance.base.clock import parse_rfc3339
 from appliance.base.digest import PREFIX, digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import Progress
-from appliance.bundle import apt_repository, codes, lock, manifest, own_parts
+from appliance.bundle import apt_repository, codes, lock, manifest, own_parts, sbom
 from appliance.bundle.lock import Input, Lock
 from appliance.bundle.manifest import Manifest, Member, Part
 from appliance.bundle.store import Store
 from appliance.bundle.tree import list_folder
 
+UV = Path(".venv-uv/bin/uv")  # builds our wheel
+GO = Path(".venv-servers/bin/go")  # tells the modules of a program
 _PARTS: dict[str, Part] = {
     "apt": "apt",
     "wheels": "wheels",
@@ -47,17 +48,13 @@ def assemble(
     version: str,
     root: Path,
     store: Store,
-    uv: Path,
     target: Path,
     progress: Progress,
-    finish: Callable[[Path], None] = lambda _: None,
 ) -> Manifest:
     """Make the new folder `target`.
 
     Args:
-        root: our repository.
-        uv: the program that builds our wheel.
-        finish: called with the draft when all but the manifest is there; may add files.
+        root: our repository, with the environments that ``make servers`` and ``make dev`` made.
 
     Raises:
         ApplianceError: APL-BUNDLE-011 the target exists, -012 an input is missing in the store, -013 one is not what
@@ -73,7 +70,7 @@ def assemble(
     try:
         atomic.remove_tree(draft)
         atomic.make_folder(draft)
-        made = _fill(locked, version, root, store, uv, draft, progress, finish)
+        made = _fill(locked, version, root, store, draft, progress)
         atomic.write_bytes(draft / manifest.NAME, manifest.render(made))
         _settle(draft, made)
         draft.rename(target)
@@ -87,16 +84,7 @@ def assemble(
     return made
 
 
-def _fill(
-    locked: Lock,
-    version: str,
-    root: Path,
-    store: Store,
-    uv: Path,
-    draft: Path,
-    progress: Progress,
-    finish: Callable[[Path], None],
-) -> Manifest:
+def _fill(locked: Lock, version: str, root: Path, store: Store, draft: Path, progress: Progress) -> Manifest:
     digests: dict[str, str] = {}
     executables: set[str] = set()
     progress.begin("assemble inputs", sum(each.size_bytes for each in locked.inputs))
@@ -111,7 +99,7 @@ def _fill(
         for name in own_parts.ansible_files(source):
             _write(draft / name, (source.folder / name).read_bytes())
         wheel = Path(scratch) / "wheel"
-        own_parts.build_wheel(source, uv, wheel, locked.made_at)
+        own_parts.build_wheel(source, root / UV, wheel, locked.made_at)
         for path in sorted(wheel.iterdir()):
             _write(draft / "wheels" / path.name, path.read_bytes())
         pages = Path(scratch) / "docs"
@@ -123,7 +111,13 @@ def _fill(
     ).items():
         _write(draft / name, data)
         executables |= {name} if executable else set()
-    finish(draft)
+    members = _members(draft, digests, executables)
+    inside = sbom.read_inside(draft, members, root / GO, sorted(root.glob("servers/*/lock")))
+    bill = sbom.render(locked, version=version, members=members, inside=inside)
+    _write(draft / sbom.NAME, bill)
+    members.append(
+        Member(path=sbom.NAME, size_bytes=len(bill), digest=digest_bytes(bill), executable=False, part="sbom")
+    )
     return Manifest(
         format="appliance-bundle/1",
         bundle=locked.bundle,
@@ -132,7 +126,7 @@ def _fill(
         architecture=locked.architecture,
         lock=digest_bytes(written),
         source=source.digest,
-        members=_members(draft, digests, executables),
+        members=sorted(members, key=lambda each: each.path),
     )
 
 

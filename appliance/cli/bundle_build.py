@@ -155,7 +155,6 @@ def _assemble(
         version=version or str(project["version"]),
         root=root,
         store=Store((store or root / "build" / "bundle-store").absolute()),
-        uv=root / ".venv-uv" / "bin" / "uv",
         target=target,
         progress=progress,
     )
