@@ -182,3 +182,10 @@ NO_MEMBER = declare(
     action="List the names: appliance bundle list FOLDER.",
     exit_code=2,
 )
+NOT_ASSEMBLED = declare(
+    "APL-BUNDLE-017",
+    "The bundle was not assembled",
+    meaning="The part of the build that runs without a network ended with an error, which the message repeats. Nothing "
+    "was left but a draft, which the next build removes.",
+    action="Do what the error of the message says, then build again.",
+)

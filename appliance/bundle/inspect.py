@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.base.errors import ApplianceError
 from appliance.bundle import codes, lock, release
 from appliance.bundle.lock import Input, Lock
-from appliance.bundle.manifest import Manifest, Member
+from appliance.bundle.manifest import Manifest
 
 OWN = {
     "start": "the first page of every bundle",
@@ -39,24 +39,6 @@ class Contents:
     @property
     def inputs(self) -> Mapping[str, Input]:
         return {each.path: each for each in self.lock.inputs}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """From one bundle to another.
-
-    Attributes:
-        added, removed: of inputs ``kind name version``, of our own files their path.
-        changed: the same with both versions, or a path whose bytes differ.
-        licences: inputs whose licence is another one: name -> former, now.
-    """
-
-    added: Sequence[str]
-    removed: Sequence[str]
-    changed: Sequence[str]
-    licences: Mapping[str, tuple[str, str]]
-    bytes_before: int
-    bytes_now: int
 
 
 def read(folder: Path) -> Contents:
@@ -102,60 +84,17 @@ def why(contents: Contents, path: str) -> Sequence[str]:
     return [path, f"{named(given)} from {given.origin}", *_chain(contents.lock, given)]
 
 
-def difference(before: Contents, now: Contents) -> Difference:
-    """What an upgrade from one to the other brings."""
-    old, new = _things(before), _things(now)
-    both = [name for name in new if name in old]
-    return Difference(
-        added=[_told(name, new[name]) for name in sorted(new) if name not in old],
-        removed=[_told(name, old[name]) for name in sorted(old) if name not in new],
-        changed=[
-            _changed(name, old[name], new[name]) for name in sorted(both) if old[name].digests != new[name].digests
-        ],
-        licences={
-            name: (old[name].licence, new[name].licence)
-            for name in sorted(both)
-            if old[name].licence != new[name].licence
-        },
-        bytes_before=before.manifest.size_bytes,
-        bytes_now=now.manifest.size_bytes,
+def own_files(before: Contents, now: Contents) -> Sequence[tuple[str, str]]:
+    """Files made from our repository that are not the same: path and ``added``, ``removed`` or ``changed``.
+
+    What came from elsewhere is compared by `bundle.difference`.
+    """
+    old, new = (
+        {each.path: each for each in one.manifest.members if each.path not in one.inputs} for one in (before, now)
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Thing:
-    """Files of one package, server or model; or one file of ours, without a version."""
-
-    version: str
-    licence: str
-    digests: frozenset[str]
-
-
-def _things(contents: Contents) -> dict[str, _Thing]:
-    inputs, members = contents.inputs, {each.path: each for each in contents.manifest.members}
-    of: dict[str, list[Input]] = {}
-    for each in inputs.values():
-        of.setdefault(f"{each.kind} {each.name}", []).append(each)
-    found = {
-        name: _Thing(
-            version=", ".join(sorted({each.version for each in some})),
-            licence=", ".join(sorted({each.licence or NO_LICENCE for each in some})),
-            digests=frozenset(each.digest for each in some),
-        )
-        for name, some in of.items()
-    }
-    own: list[Member] = [each for path, each in members.items() if path not in inputs]
-    return found | {each.path: _Thing(version="", licence="", digests=frozenset({each.digest})) for each in own}
-
-
-def _told(name: str, thing: _Thing) -> str:
-    return f"{name} {thing.version}".rstrip()
-
-
-def _changed(name: str, before: _Thing, now: _Thing) -> str:
-    if before.version == now.version:
-        return f"{_told(name, now)}: other bytes"
-    return f"{name} {before.version} -> {now.version}"
+    told = {path: "removed" if path not in new else "added" for path in old.keys() ^ new.keys()}
+    told |= {path: "changed" for path in old.keys() & new.keys() if old[path] != new[path]}
+    return sorted(told.items())
 
 
 def _chain(locked: Lock, given: Input) -> list[str]:

@@ -111,7 +111,7 @@ def read_inside(folder: Path, members: Iterable[Member], go: Path, locks: Iterab
 
 def _modules(go: Path, program: Path) -> tuple[Module, ...]:
     done = process.run([go, "version", "-m", program], timeout_s=_TIMEOUT_S, check=False)
-    found = []
+    found: list[Module] = []
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         words = line.split("\t")[1:]
         if len(words) == 4 and words[0] in ("dep", "=>"):

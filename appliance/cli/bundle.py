@@ -5,14 +5,15 @@ The commands work in a clone of our repository (`--checkout`), not on a site.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.base.errors import EXIT_DONE, EXIT_FAILED
 from appliance.base.progress import NoProgress
+from appliance.cli import bundle_build, bundle_medium
+from appliance.cli.bundle_places import STORE, places
 from appliance.cli.command import Call, Result, command, noun
 from appliance.cli.progress import terminal_progress
 from appliance.cli.text import table
@@ -21,20 +22,6 @@ if TYPE_CHECKING:
     from appliance.bundle.declaration import Checkout
     from appliance.bundle.difference import Difference
     from appliance.bundle.lock import Lock
-
-STORE = Path("build") / "bundle-store"
-_Function = Callable[..., Any]
-
-
-def places(function: _Function) -> _Function:
-    """The options that every command of a build machine has."""
-    folder = click.Path(file_okay=False, path_type=Path)
-    function = click.option(
-        "--store", type=folder, default=None, help="Store of inputs; build/bundle-store in the checkout when left out."
-    )(function)
-    return click.option(
-        "--checkout", type=folder, default=Path(), show_default=True, help="Clone of the appliance's repository."
-    )(function)
 
 
 @command("bundle", "lock", example="appliance bundle lock core", needs_site=False)
@@ -156,4 +143,8 @@ def _share(locked: Lock, failures: list[dict[str, str]]) -> str:
     return f"{len(locked.inputs) - len(failures)} of {len(locked.inputs)} inputs of {locked.bundle}"
 
 
-group = noun("bundle", "Declare, pin, fetch and carry everything that a site needs.", (lock, outdated, fetch, prune))
+group = noun(
+    "bundle",
+    "Declare, pin, fetch, build and verify the one medium that brings a site everything.",
+    (lock, outdated, fetch, prune, *bundle_build.COMMANDS, *bundle_medium.COMMANDS),
+)

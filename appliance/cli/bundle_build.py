@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from appliance.base.clock import rfc3339
-from appliance.base.errors import EXIT_DONE, EXIT_VERIFICATION
+from appliance.base.errors import EXIT_DONE, EXIT_VERIFICATION, ApplianceError
 from appliance.base.progress import NoProgress, Progress
+from appliance.cli.bundle_places import STORE, places
 from appliance.cli.command import Call, Result, command
 from appliance.cli.progress import terminal_progress
 
 if TYPE_CHECKING:
+    from appliance.bundle.declaration import Checkout
     from appliance.bundle.lock import Lock
     from appliance.bundle.manifest import Manifest
 
@@ -27,54 +29,54 @@ _folder = click.Path(path_type=Path)
 _TIMEOUT_S = 3600.0
 
 
-def _places(function: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--checkout", type=_folder, default=".", show_default=True, help="A clone of our repository."),
-        click.option("--store", type=_folder, help="Store of inputs; build/bundle-store of the clone by default."),
-    ):
-        function = option(function)
-    return function
-
-
 @command(
     "bundle", "assemble", needs_site=False, example="unshare -rn appliance bundle assemble core build/bundles/core"
 )
 @click.argument("name")
 @click.argument("target", type=_folder)
-@_places
+@places
 def assemble(call: Call, name: str, target: Path, checkout: Path, store: Path | None) -> Result:
     """Lay out the bundle NAME in the new folder TARGET from its lock and the store of inputs. Asks no network.
 
     The same lock and the same repository give the same bytes, on whatever machine. Sign it with: bundle sign.
     """
     from appliance.bundle import lock
+    from appliance.bundle.declaration import Checkout
 
-    root = checkout.absolute()
+    place = Checkout(checkout.absolute())
     with terminal_progress(NoProgress() if call.as_json else None) as progress:
-        made = _assemble(lock.load(root / "bundles" / f"{name}.lock.json"), root, store, target.absolute(), progress)
+        made = _assemble(lock.load(place.lock(name)), place, store, target.absolute(), progress)
     return _made(made, target)
 
 
 @command("bundle", "build", needs_site=False, example="appliance bundle build core --out build/bundles/core")
 @click.argument("name")
 @click.option("--out", "target", type=_folder, required=True, help="The new folder.")
-@_places
+@places
 def build(call: Call, name: str, target: Path, checkout: Path, store: Path | None) -> Result:
     """Fetch what the lock of NAME names, then assemble it where no network is; nothing of it is signed yet."""
     from appliance.base import process
-    from appliance.bundle import release, sources
+    from appliance.bundle import codes, lock, release, sources
     from appliance.bundle.declaration import Checkout
     from appliance.bundle.store import Store
 
-    root = checkout.absolute()
-    place = (store or root / "build" / "bundle-store").absolute()
-    with terminal_progress(NoProgress() if call.as_json else None) as progress:
-        sources.fetch(name, Checkout(root), Store(place), progress)
-        progress.begin("assemble without a network", None)
-        # A user namespace lets those who are not root leave the network.
-        words = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--"]
-        words += [sys.executable, "-m", "appliance", "bundle", "assemble", name, str(target.absolute())]
-        process.run([*words, "--checkout", root, "--store", place], timeout_s=_TIMEOUT_S, tied=True)
+    place = Checkout(checkout.absolute())
+    stock = Store((store or place.root / STORE).absolute())
+    locked = lock.load(place.lock(name))
+    with stock.exclusive(), terminal_progress(NoProgress() if call.as_json else None) as progress:
+        fetched = sources.fetch(locked, checkout=place, store=stock, progress=progress)
+    if fetched.failures:
+        first = fetched.failures[0]
+        message = f"{len(fetched.failures)} inputs, the first: {first.input.path}: {first.error}"
+        raise ApplianceError(codes.INPUT_MISSING, message, hint=f"See all of them: appliance bundle fetch {name}.")
+    call.say("assembling without a network")
+    # A user namespace lets those who are not root leave the network.
+    words = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--"]
+    words += [sys.executable, "-m", "appliance", "bundle", "assemble", name, str(target.absolute()), "--json"]
+    told = [*words, "--checkout", str(place.root), "--store", str(stock.folder)]
+    done = process.run(told, timeout_s=_TIMEOUT_S, tied=True, check=False)
+    if done.returncode:
+        _raise(done.stdout)
     return _made(release.read_manifest(target.absolute()), target)
 
 
@@ -113,13 +115,14 @@ def sign(call: Call, folder: Path) -> Result:
 
 @command("bundle", "reproduce", needs_site=False, example="appliance bundle reproduce /media/stick/core --checkout .")
 @click.argument("folder", type=_folder)
-@_places
+@places
 def reproduce(call: Call, folder: Path, checkout: Path, store: Path | None) -> Result:
     """Build the bundle in FOLDER again from its lock and our repository, and compare every member, byte for byte.
 
     Ends with code 3 and names each member that differs, with the first byte. Verify FOLDER first.
     """
     from appliance.bundle import inspect, release
+    from appliance.bundle.declaration import Checkout
     from appliance.bundle.reproduce import compare
 
     folder, root = folder.absolute(), checkout.absolute()
@@ -131,7 +134,8 @@ def reproduce(call: Call, folder: Path, checkout: Path, store: Path | None) -> R
         terminal_progress(NoProgress() if call.as_json else None) as progress,
     ):
         second = Path(scratch) / "again"
-        other = _assemble(inspect.read(folder).lock, root, store, second, progress, version=first.version)
+        locked = inspect.read(folder).lock
+        other = _assemble(locked, Checkout(root), store, second, progress, version=first.version)
         found = compare(folder, first, second, other)
     same_source = first.source == other.source
     lines = [
@@ -144,20 +148,32 @@ def reproduce(call: Call, folder: Path, checkout: Path, store: Path | None) -> R
 
 
 def _assemble(
-    locked: Lock, root: Path, store: Path | None, target: Path, progress: Progress, version: str | None = None
+    locked: Lock, place: Checkout, store: Path | None, target: Path, progress: Progress, version: str | None = None
 ) -> Manifest:
     from appliance.bundle import assemble as assembling
     from appliance.bundle.store import Store
 
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((place.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return assembling.assemble(
         locked,
         version=version or str(project["version"]),
-        root=root,
-        store=Store((store or root / "build" / "bundle-store").absolute()),
+        root=place.root,
+        store=Store((store or place.root / STORE).absolute()),
         target=target,
         progress=progress,
     )
+
+
+def _raise(said: bytes) -> NoReturn:
+    """The error that the assembler ended with, as our own."""
+    from appliance.bundle import codes
+
+    try:
+        error = json.loads(said)["error"]
+        message = f"{error['code']} {error['message']}"
+        raise ApplianceError(codes.NOT_ASSEMBLED, message, where=error["where"], hint=error["hint"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ApplianceError(codes.NOT_ASSEMBLED, said.decode("utf-8", "replace")[-500:]) from error
 
 
 def _made(made: Manifest, target: Path) -> Result:

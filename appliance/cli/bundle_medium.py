@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from appliance.base.errors import EXIT_DONE, EXIT_VERIFICATION
 from appliance.base.progress import NoProgress
 from appliance.cli.command import Call, Result, command
 from appliance.cli.progress import terminal_progress
+from appliance.cli.text import table
 
 _folder = click.Path(path_type=Path)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -119,13 +119,23 @@ def why(_: Call, folder: Path, file: str) -> Result:
 def diff(_: Call, old: Path, new: Path) -> Result:
     """Tell what the bundle NEW brings that OLD did not: packages, versions, licences, our own files, size."""
     from appliance.bundle import inspect as contents
+    from appliance.bundle.difference import difference
 
-    found = contents.difference(contents.read(old.absolute()), contents.read(new.absolute()))
-    lines = [f"+ {each}" for each in found.added] + [f"- {each}" for each in found.removed]
-    lines += [f"~ {each}" for each in found.changed]
-    lines += [f"! licence of {name}: {before} -> {now}" for name, (before, now) in found.licences.items()]
-    lines += [f"{_size(found.bytes_before)} -> {_size(found.bytes_now)}"]
-    return Result(data=dataclasses.asdict(found), text="\n".join(lines))
+    before, now = contents.read(old.absolute()), contents.read(new.absolute())
+    found, own = difference(before.lock, now.lock), contents.own_files(before, now)
+    rows = [(each.what, each.kind, each.name, each.before, each.after, each.licence) for each in found.changes]
+    rows += [(what, "file", path, "", "", "") for path, what in own]
+    sizes = f"{_size(before.manifest.size_bytes)} -> {_size(now.manifest.size_bytes)}"
+    shown = table(("change", "kind", "name", "before", "after", "licence"), rows) if rows else "nothing differs"
+    data = {
+        "before": before.manifest.version,
+        "after": now.manifest.version,
+        "changes": [each.as_json() for each in found.changes],
+        "files": [{"path": path, "what": what} for path, what in own],
+        "bytes_before": before.manifest.size_bytes,
+        "bytes_after": now.manifest.size_bytes,
+    }
+    return Result(data=data, text=f"{shown}\n\n{before.manifest.version} -> {now.manifest.version}, {sizes}")
 
 
 def _size(size_bytes: int) -> str:

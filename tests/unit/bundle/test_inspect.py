@@ -84,21 +84,10 @@ def test_licences_and_parts(tmp_path: Path) -> None:
     assert parts["wheels"][0] == 2
 
 
-def test_difference(tmp_path: Path) -> None:
-    before = contents(tmp_path, *INPUTS)
-    newer = [
-        given("deb", "libpq5", "15.2", "apt/pool/libpq5.deb", ["deb:postgresql-15"], data=b"newer"),
-        given("deb", "libloop", "1", "apt/pool/libloop.deb", ["deb:postgresql-15"], licence="GPL-3.0-only", data=b"y"),
-        given("wheel", "rich", "14", "wheels/rich.whl", ["environment:runtime"]),
-        *(each for each in INPUTS if each.name.startswith("postgresql")),
-    ]
-    found = inspect.difference(before, contents(tmp_path, *newer, version="1.1.0"))
-    assert found.added == ["wheel rich 14"]
-    assert found.removed == ["wheel click 8.1"]
-    assert found.changed == [
-        "START-HERE.txt: other bytes", "deb libloop 1: other bytes", "deb libpq5 15.1 -> 15.2",
-    ]  # fmt: skip
-    assert found.licences == {"deb libloop": ("GPL-2.0-only", "GPL-3.0-only")}
+def test_own_files(tmp_path: Path) -> None:
+    before, now = contents(tmp_path, *INPUTS), contents(tmp_path, *INPUTS[1:], version="1.1.0")
+    assert inspect.own_files(before, now) == [("START-HERE.txt", "changed")]
+    assert inspect.own_files(before, before) == []
 
 
 class TestReproduce:
