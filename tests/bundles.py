@@ -70,6 +70,7 @@ class Releaser:
             signer=Signer(enclave, enclave.log(), self.builder, self.site.clock),
             anchor=self.site.anchor,
             builder=BUILDER,
+            sign_packages=write_signatures,
             started_at="2026-03-01T11:00:00Z",
             clock=self.site.clock,
             progress=NoProgress(),
@@ -80,6 +81,11 @@ class Releaser:
         write(folder, **changes)  # type: ignore[arg-type]
         self.sign(folder)
         return folder
+
+
+def write_signatures(folder: Path) -> None:
+    for path, data in SIGNATURES.items():
+        (folder / path).write_bytes(data)
 
 
 def make_releaser(folder: Path) -> Releaser:
@@ -96,7 +102,7 @@ def write(folder: Path, *, version: str = "1.2.0", files: Mapping[str, tuple[byt
     """An unsigned bundle in the new folder."""
     small = own_parts.small_files(bundle="demo", version=version, lock=b"{}\n")
     content = {**files, **small}
-    for path, data in {**{path: data for path, (data, _, _) in content.items()}, **SIGNATURES}.items():
+    for path, (data, _, _) in content.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     made = Manifest(

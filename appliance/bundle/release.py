@@ -3,15 +3,18 @@
 Rules
 1. The statement is SLSA provenance over the manifest, every member, and every signature beside ``trust/``; its builder
    is the identity that signs.
-2. ``trust/`` is an audit pack of the releaser's log as its witnesses saw it last. A statement that they have not seen
+2. The index of the Debian packages is signed first, with a key of apt's own kind: the statement names those signatures
+   too, so that nobody can exchange that key on the way.
+3. ``trust/`` is an audit pack of the releaser's log as its witnesses saw it last. A statement that they have not seen
    yet is in no pack: `sign` says so, and `seal` writes ``trust/`` again after the log was witnessed.
-3. Signing twice is harmless: a manifest that has its statement gets no second one.
+4. Signing twice is harmless: a manifest that has its statement gets no second one, nor other signatures beside it.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +43,20 @@ class Released:
 
 
 def sign(
-    folder: Path, *, signer: Signer, anchor: Anchor, builder: str, started_at: str, clock: Clock, progress: Progress
+    folder: Path,
+    *,
+    signer: Signer,
+    anchor: Anchor,
+    builder: str,
+    sign_packages: Callable[[Path], object],
+    started_at: str,
+    clock: Clock,
+    progress: Progress,
 ) -> Released:
     """Sign the assembled bundle in `folder` as `builder` (``builder/NAME``), and write ``trust/``.
+
+    Args:
+        sign_packages: signs the index of the Debian packages in `folder` (`apt_repository.sign`).
 
     Raises:
         ApplianceError: APL-BUNDLE-020 there is no valid manifest, those of `Signer.sign` and `pack.export_pack`.
@@ -51,6 +65,7 @@ def sign(
     made = read_manifest(folder)
     known = _statement_of(anchor, manifest.digest(made))
     if known is None:
+        sign_packages(folder)
         statement = _statement(folder, made, signer.enclave.identity(builder), started_at, rfc3339(clock.now()))
         signer.sign(statement, builder)
         known = digest_bytes(statement)

@@ -39,6 +39,7 @@ _TYPES = {
     "data": ComponentType.DATA,
 }
 _TIMEOUT_S = 60.0
+_Key = tuple[str, str, str]  # kind, name, version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ def render(locked: Lock, *, version: str, members: Sequence[Member], inside: Ins
     of: dict[tuple[str, str, str], list[Input]] = {}
     for each in locked.inputs:
         of.setdefault((each.kind, each.name, each.version), []).append(each)
-    components = [_package(some, by_path, inside) for _, some in sorted(of.items())]
+    packages = {key: _package(some, by_path, inside) for key, some in sorted(of.items())}
+    components = list(packages.values())
     own = [_file(each, inside) for each in members if each.path not in inputs]
     components.append(
         Component(
@@ -90,7 +92,24 @@ def render(locked: Lock, *, version: str, members: Sequence[Member], inside: Ins
         metadata=BomMetaData(timestamp=parse_rfc3339(locked.made_at), component=product),
         components=components,
     )
+    _register(bom, product, packages, of)
     return JsonV1Dot6(bom).output_as_string(indent=1).encode() + b"\n"
+
+
+def _register(
+    bom: Bom, product: Component, packages: Mapping[_Key, Component], of: Mapping[_Key, Sequence[Input]]
+) -> None:
+    """Who depends on whom: a Debian package on those that it asked for, the product on everything else."""
+    asked: dict[str, list[Component]] = {}
+    for key, some in of.items():
+        reasons = {reason for each in some for reason in each.wanted_by}
+        for parent in reasons:
+            asked.setdefault(parent if parent.startswith("deb:") else "", []).append(packages[key])
+    wanted_by_packages = {id(each) for parent, some in asked.items() if parent for each in some}
+    direct = [each for each in bom.components if id(each) not in wanted_by_packages]
+    bom.register_dependency(product, {id(each): each for each in (*direct, *asked.get("", ()))}.values())
+    for (kind, name, _), component in packages.items():
+        bom.register_dependency(component, asked.get(f"{kind}:{name}", []))
 
 
 def read_inside(folder: Path, members: Iterable[Member], go: Path, locks: Iterable[Path]) -> Inside:

@@ -94,7 +94,7 @@ def sign(call: Call, folder: Path) -> Result:
     The site is the one of those who release; builders are enrolled with: trust enroll builder/NAME. Run it again after
     the log was witnessed: that signs nothing twice and renews trust/.
     """
-    from appliance.bundle import release
+    from appliance.bundle import apt_repository, release
 
     parts, now = call.parts, rfc3339(call.clock.now())
     with terminal_progress(NoProgress() if call.as_json else None) as progress:
@@ -103,6 +103,7 @@ def sign(call: Call, folder: Path) -> Result:
             signer=parts.signer,
             anchor=parts.anchor,
             builder=call.role,
+            sign_packages=lambda bundle: apt_repository.sign(bundle, call.site.keys / "apt"),
             started_at=now,
             clock=call.clock,
             progress=progress,
