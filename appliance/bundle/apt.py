@@ -36,6 +36,7 @@ class Apt:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
+        self._prepared = False
 
     def update(self) -> None:
         """Fetch what Debian offers now.
@@ -126,7 +127,7 @@ class Apt:
         )
 
     def _prepare(self) -> None:
-        if (self.folder / "apt.conf").is_file():
+        if self._prepared:
             return
         for name in ("state", "lists/partial", "archives/partial", "cache", "none"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -134,6 +135,7 @@ class Apt:
         for name, suites in (("preferences", f"/^{RELEASE}/"), ("preferences-released", RELEASE)):
             atomic.write_bytes(self.folder / name, preferences(suites).encode())
         atomic.write_bytes(self.folder / "apt.conf", configuration(self.folder).encode())
+        self._prepared = True
 
 
 def preferences(suites: str) -> str:

@@ -38,7 +38,12 @@ def resolve(
     absent = [name for name in wanted if name not in apt.index]
     if absent:
         listed = ", ".join(f"{name} ({', '.join(wanted[name])})" for name in absent)
-        raise ApplianceError(codes.NOT_OFFERED, f"Debian as this machine's apt sees it has no {listed}", where="apt")
+        message = f"Debian as this machine's apt sees it has no {listed}"
+        hint = (
+            "Add the component that has it (contrib, non-free, non-free-firmware) to the Debian sources of this "
+            "machine's apt, or take the package out of what wants it."
+        )
+        raise ApplianceError(codes.NOT_OFFERED, message, where="apt", hint=hint)
     host = apt.resolve([*apt.index.required(), *BASE], (), as_released=True)
     reasons = {name: set(why) for name, why in wanted.items()}
     if base_updates:

@@ -82,7 +82,8 @@ def download(pip: Path, pins: Iterable[Pin], folder: Path) -> None:
     requirements = folder / f".{wanted[0].name}-{wanted[0].version}.txt"
     requirements.write_text("".join(f"{each.requirement}\n" for each in wanted))
     try:
-        quiet = ("--quiet", "--disable-pip-version-check", "--no-input")
+        # With retries, because pip tells only of them that an index gave no answer.
+        quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--retries", "3")
         strict = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
         places = ("--requirement", str(requirements), "--dest", str(folder))
         done = process.run(
