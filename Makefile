@@ -31,6 +31,11 @@ servers: ## Build and check the third-party servers of servers/ (minutes when co
 	@APPLIANCE_NO_START=1 setup/debian.sh $$(python3 -m servers.builder --debian-packages)
 	@nice python3 -m servers.builder $(if $(filter servers,$(MAKECMDGOALS)),$(ARGS))
 
+BUNDLE ?= core
+.PHONY: bundle
+bundle: dev runtime servers ## Build and sign a bundle into build/bundles (BUNDLE=core, gpu or demo; RELEASES=your site)
+	@setup/bundle.sh $(BUNDLE)
+
 .PHONY: demo
 demo: runtime training ## Run the product's main job end to end (ARGS=--json for one JSON object)
 	@.venv/bin/appliance demo run --site $(DEMO_SITE) $(ARGS)
