@@ -78,16 +78,9 @@ def _wheels(wanted: Wanted, checkout: Checkout, store: Store, former: Lock | Non
             if store.has(digest, known[digest].size_bytes):
                 chosen[pin] = (Path(known[digest].path).name, digest)
     rest = [pin for pin in reasons if pin not in chosen]
-    folder = store.incoming("wheels")
 
     def fetch(chunk: Chunk[Pin]) -> dict[Pin, tuple[str, str]]:
-        wheels.download(checkout.pip, chunk, folder)
-        names = {}
-        for pin, (file, digest) in wheels.arrived(folder, chunk).items():
-            store.put(file, digest)
-            file.unlink()
-            names[pin] = (file.name, digest)
-        return names
+        return wheels.fetch(checkout.pip, chunk, store)
 
     progress.begin("fetch wheels", len(rest))
     chunks = [rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK)]

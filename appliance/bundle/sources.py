@@ -68,8 +68,12 @@ def fetch(lock: Lock, *, checkout: Checkout, store: Store, progress: Progress) -
             if isinstance(result, ApplianceError):
                 failures += _one_by_one(chunk, work, store, result)
             progress.advance(sum(each.size_bytes for each in chunk))
-    failed = {each.input.path for each in failures}
-    came = [each for each in missing if each.path not in failed]
+    came = [each for each in missing if store.has(each.digest, each.size_bytes)]
+    told = {each.path for each in came} | {each.input.path for each in failures}
+    for each in missing:
+        if each.path not in told:
+            message = f"nothing here fetches inputs of kind {each.kind}"
+            failures.append(Failure(input=each, error=ApplianceError(codes.NOT_OFFERED, message, where=each.path)))
     return Fetched(
         inputs=len(came),
         bytes=sum(each.size_bytes for each in came),
@@ -133,14 +137,9 @@ def _copier(checkout: Checkout, store: Store) -> Callable[[Chunk[Input]], None]:
 
 
 def _pip_fetcher(checkout: Checkout, store: Store) -> Callable[[Chunk[Input]], None]:
-    folder = store.incoming("wheels")
-
     def fetch_wheels(chunk: Chunk[Input]) -> None:
         pins = [Pin(name=each.name, version=each.version, digests=frozenset([each.digest])) for each in chunk]
-        wheels.download(checkout.pip, pins, folder)
-        for file, digest in wheels.arrived(folder, pins).values():
-            store.put(file, digest)
-            file.unlink()
+        wheels.fetch(checkout.pip, pins, store)
         _all_there(chunk, store)
 
     return fetch_wheels

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.base import process
+from appliance.base import atomic, process
 from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError, Code
 from appliance.bundle import codes
 from appliance.bundle.lock import Input
+from appliance.bundle.store import Store
 
 TIMEOUT_S = 3600.0
 _GLIBC_MINOR = 36  # Debian 12 has glibc 2.36
@@ -71,6 +72,24 @@ def parse_pins(text: str, *, where: str) -> list[Pin]:
     return pins
 
 
+def fetch(pip: Path, pins: Sequence[Pin], store: Store) -> dict[Pin, tuple[str, str]]:
+    """Bring the wheel of each pin into the store; gives name and digest of the file for each that came.
+
+    Each call works in a folder of its own, so that several may run at once.
+
+    Raises:
+        ApplianceError: as `download`; APL-BASE-002.
+    """
+    folder = store.incoming("wheels") / f"{pins[0].name}-{pins[0].version}"
+    folder.mkdir(exist_ok=True)
+    download(pip, pins, folder)
+    found = arrived(folder, pins)
+    for file, digest in found.values():
+        store.put(file, digest)
+    atomic.remove_tree(folder)
+    return {pin: (file.name, digest) for pin, (file, digest) in found.items()}
+
+
 def download(pip: Path, pins: Iterable[Pin], folder: Path) -> None:
     """Fetch the wheel of each pin into `folder`; what is there with the right digest is kept.
 
@@ -79,7 +98,7 @@ def download(pip: Path, pins: Iterable[Pin], folder: Path) -> None:
             -016 the disk is full. Only whole and checked files are in `folder`.
     """
     wanted = list(pins)
-    requirements = folder / f".{wanted[0].name}-{wanted[0].version}.txt"
+    requirements = folder / "requirements.txt"
     requirements.write_text("".join(f"{each.requirement}\n" for each in wanted))
     try:
         # With retries, because pip tells only of them that an index gave no answer.

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.base.atomic import exclusive
 from appliance.bundle import lock as locks
 from appliance.bundle.lock import Lock
 from appliance.bundle.store import Store
@@ -51,11 +50,10 @@ def make_renewed(folder: Path, store: Store) -> Renewed:
 
 @pytest.fixture(scope="session")
 def renewed(tmp_path_factory: pytest.TempPathFactory) -> Renewed:
-    """Locked now: the lock of the repository names versions that Debian may have replaced since. The store is kept."""
-    store = Store(ROOT / "build" / "test-bundle-store")
+    """Locked now: the lock of the repository names versions that Debian may have replaced since."""
+    store = Store(tmp_path_factory.mktemp("store"))
     made = make_renewed(tmp_path_factory.mktemp("checkout"), store)
-    with exclusive(ROOT / "build" / "test-bundle-store.lock"):  # tests run side by side
-        places = ("--checkout", str(made.checkout), "--store", str(store.folder))
-        for verb in ("lock", "fetch"):
-            assert run(["bundle", verb, "demo", *places]) == 0
+    places = ("--checkout", str(made.checkout), "--store", str(store.folder))
+    for verb in ("lock", "fetch"):
+        assert run(["bundle", verb, "demo", *places]) == 0
     return made

@@ -60,11 +60,13 @@ def test_two_commands_do_not_work_in_one_store(checkout, capsys):
 
 
 def test_a_fetch_of_what_is_not_built_tells_each_and_ends_with_1(checkout, capsys):
-    lock = a_lock(*(an_input(f"servers/tool/{name}", name.encode(), kind="server", name="tool") for name in "ab"))
+    tools = (an_input(f"servers/tool/{name}", name.encode(), kind="server", name="tool") for name in "ab")
+    lock = a_lock(*tools, an_input("models/large.onnx", b"model", kind="model"))
     checkout.lock("small").write_bytes(locks.render(lock))
     code, told = ask(capsys, checkout, "fetch", "small")
     assert (code, told["fetched"]) == (1, 0)
     assert [(each["path"], each["code"]) for each in told["failures"]] == [
+        ("models/large.onnx", "APL-BUNDLE-003"),
         ("servers/tool/a", "APL-BUNDLE-008"),
         ("servers/tool/b", "APL-BUNDLE-008"),
     ]
@@ -73,4 +75,8 @@ def test_a_fetch_of_what_is_not_built_tells_each_and_ends_with_1(checkout, capsy
     (tool / "a").write_bytes(b"a")
     (tool / "b").write_bytes(b"not b")
     code, told = ask(capsys, checkout, "fetch", "small")
-    assert (code, told["fetched"], [each["code"] for each in told["failures"]]) == (1, 1, ["APL-BUNDLE-004"])
+    assert (code, told["fetched"], [each["code"] for each in told["failures"]]) == (
+        1,
+        1,
+        ["APL-BUNDLE-003", "APL-BUNDLE-004"],
+    )
