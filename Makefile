@@ -7,7 +7,8 @@ PYTEST := .venv-dev/bin/python -m pytest
 
 # Packages of Debian 12 that a fresh machine may lack. Nothing is asked of apt when they are there.
 DEBIAN_RUNTIME := python3 python3-venv ca-certificates iproute2 util-linux procps
-DEBIAN_TEST := $(DEBIAN_RUNTIME) git strace openssl jq chromium faketime softhsm2 opensc debootstrap
+DEBIAN_BUNDLE := $(DEBIAN_RUNTIME) apt-utils gpg gpg-agent
+DEBIAN_TEST := $(DEBIAN_BUNDLE) git strace openssl jq chromium faketime softhsm2 opensc debootstrap
 
 .PHONY: help
 help: ## List the targets
@@ -29,6 +30,11 @@ servers: ## Build and check the third-party servers of servers/ (minutes when co
 	@setup/environment.sh servers
 	@APPLIANCE_NO_START=1 setup/debian.sh $$(python3 -m servers.builder --debian-packages)
 	@nice python3 -m servers.builder $(if $(filter servers,$(MAKECMDGOALS)),$(ARGS))
+
+BUNDLE ?= core
+.PHONY: bundle
+bundle: dev runtime servers ## Build and sign a bundle into build/bundles (BUNDLE=core, gpu or demo; RELEASES=your site)
+	@setup/bundle.sh $(BUNDLE)
 
 .PHONY: demo
 demo: runtime training ## Run the product's main job end to end (ARGS=--json for one JSON object)

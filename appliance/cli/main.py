@@ -35,6 +35,7 @@ NOUNS: dict[str, str] = {
     "pipeline": "Run the retrain pipeline step by step, resumable",
     "trust": "Signing ceremony, keys, witnesses and trust media",
     "audit": "The audit record, and packs for auditors",
+    "bundle": "Declare, pin, fetch and carry everything that a site needs",
     "portal": "Start the local web pages",
     "verify": "Check everything that an artifact or prediction rests on, offline",
 }

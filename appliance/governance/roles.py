@@ -20,7 +20,7 @@ from appliance.trust import keys
 from appliance.trust.keys import FileKeys, KeyStore, PublicKey, SigningKey
 
 ROLES = ("operator", "data-engineer", "data-scientist", "approver", "auditor")
-NAMED_ROLES = ("approver", "auditor")
+NAMED_ROLES = ("approver", "auditor", "builder")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``verify.py bundle ...`` and ``verify.py pack ...``.
+"""The command line: ``verify.py bundle ...``, ``verify.py pack ...`` and ``verify.py release ...``.
 
 Exit codes: 0 every step holds, 3 one does not and is named, 2 wrong use.
 """
@@ -13,14 +13,16 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .bundle import Artifact, Demand, verify_bundle
 from .encoding import conform, decode_base64, encode_base64, parse_digest, parse_json, parse_time
 from .envelope import MAX_BUNDLE_BYTES
 from .log import WitnessPolicy
 from .medium import Medium
-from .pack import Seen, verify_pack
+from .pack import Seen, Statement, verify_pack
 from .policy import TrustedRoot
+from .release import Release, parse_version, verify_release
 from .verdict import Refused, Verdict, require
 
 VERIFIED, USAGE, REFUSED = 0, 2, 3
@@ -51,14 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("bundle", type=Path)
     bundle.add_argument("artifact", help="a file, or sha256:HEX")
     pack = verbs.add_parser("pack", help="an audit pack, folder or tar")
-    pack.add_argument(
-        "--root-digest", type=parse_digest, required=True, metavar="sha256:HEX", help="as printed at the ceremony"
-    )
-    pack.add_argument("--state", type=Path, help="what was seen before; written when all holds")
-    pack.add_argument("--not-older-than", type=parse_time, metavar="TIME", help="RFC 3339 in UTC")
     pack.add_argument("--bundle", metavar="HEX", help="verify this statement's bundle only")
     pack.add_argument("pack", type=Path)
-    for verb, run in ((bundle, _bundle), (pack, _pack)):
+    release = verbs.add_parser("release", help="a bundle to install: its evidence and every file")
+    release.add_argument("folder", type=Path)
+    for verb in (pack, release):
+        verb.add_argument(
+            "--root-digest", type=parse_digest, required=True, metavar="sha256:HEX", help="as printed at the ceremony"
+        )
+        verb.add_argument("--state", type=Path, help="what was seen before; written when all holds")
+        verb.add_argument("--not-older-than", type=parse_time, metavar="TIME", help="RFC 3339 in UTC")
+    for verb, run in ((bundle, _bundle), (pack, _pack), (release, _release)):
         verb.add_argument("--json", action="store_true", help="one JSON object instead of text")
         verb.set_defaults(run=run)
     return parser
@@ -81,22 +86,47 @@ def _bundle(options: argparse.Namespace, verdict: Verdict) -> None:
 def _pack(options: argparse.Namespace, verdict: Verdict) -> None:
     require(re.fullmatch(r"[0-9a-f]{64}|", options.bundle or ""), "--bundle takes 64 hex digits")
     require(options.pack.exists(), f"there is no {options.pack}")
-    seen = None
-    if options.state and options.state.exists():
-        form = {"origin": str, "size": int, "root": decode_base64}
-        seen = Seen(**conform(parse_json(options.state.read_bytes()), form))
+    seen, releases = _read_state(options.state)
+    now_seen, _ = _judge_pack(options, options.pack, verdict, seen=seen, only=options.bundle)
+    _save_state(options.state, now_seen, releases)
+
+
+def _release(options: argparse.Namespace, verdict: Verdict) -> None:
+    require((options.folder / "trust").is_dir(), f"there is no {options.folder / 'trust'}")
+    seen, releases = _read_state(options.state)
+    now_seen, statements = _judge_pack(options, options.folder / "trust", verdict, seen=seen)
+    found = verify_release(options.folder, statements, releases, verdict)
+    _save_state(options.state, now_seen, releases | {found.bundle: found})
+
+
+def _judge_pack(
+    options: argparse.Namespace, path: Path, verdict: Verdict, **question: Any
+) -> tuple[Seen, list[Statement]]:
     with verdict.step("pack"):
-        medium = Medium(options.pack)
-    demand = {"seen": seen, "not_older_than": options.not_older_than, "only": options.bundle}
+        medium = Medium(path)
     with contextlib.closing(medium):
-        now_seen = verify_pack(medium, options.root_digest, verdict, **demand)
-    if options.state:
-        _save_state(options.state, now_seen)
+        return verify_pack(medium, options.root_digest, verdict, not_older_than=options.not_older_than, **question)
 
 
-def _save_state(path: Path, seen: Seen) -> None:
+def _read_state(path: Path | None) -> tuple[Seen | None, dict[str, Release]]:
+    if path is None or not path.exists():
+        return None, {}
+    one = {"version": lambda text: ".".join(map(str, parse_version(text))), "manifest": parse_digest}
+    form = {"origin": str, "size": int, "root": decode_base64, "releases?": {"*": one}}
+    state = conform(parse_json(path.read_bytes()), form)
+    releases = {name: Release(bundle=name, **each) for name, each in (state.pop("releases") or {}).items()}
+    return Seen(**state), releases
+
+
+def _save_state(path: Path | None, seen: Seen, releases: dict[str, Release]) -> None:
     """The old state or the new one, whatever happens: written beside, synced, renamed."""
-    value = {"origin": seen.origin, "size": seen.size, "root": encode_base64(seen.root)}
+    if path is None:
+        return
+    value: dict[str, Any] = {"origin": seen.origin, "size": seen.size, "root": encode_base64(seen.root)}
+    if releases:
+        value["releases"] = {
+            name: {"version": each.version, "manifest": each.manifest} for name, each in sorted(releases.items())
+        }
     draft = path.with_name(f".tmp-{path.name}")
     with draft.open("w") as file:
         file.write(json.dumps(value) + "\n")

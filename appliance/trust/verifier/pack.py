@@ -93,8 +93,9 @@ def verify_pack(
     seen: Seen | None = None,
     not_older_than: dt.datetime | None = None,
     only: str | None = None,
-) -> Seen:
-    """All steps after `pack`; gives what the auditor has now seen. `only` is the digest of one statement, in hex."""
+) -> tuple[Seen, list[Statement]]:
+    """All steps after `pack`; gives what the auditor has now seen, and what was signed. `only` is the digest of one
+    statement, in hex."""
     pack = _Pack(medium, root_digest, verdict)
     head, register = pack.head, pack.register
     if pack.witnessed:
@@ -136,7 +137,7 @@ def verify_pack(
         verdict.not_established.append("witness quorum: the policy asks for none, so a split view would not show")
     verdict.not_established.append("that no newer trust roots and no newer pack exist")
     verdict.not_established.append("that a signer judged well: a signature says who vouched for what, and when")
-    return Seen(origin=head.origin, size=head.size, root=head.root)
+    return Seen(origin=head.origin, size=head.size, root=head.root), statements
 
 
 def _check_ages(pack: _Pack, newest: dt.datetime | None, wanted: dt.datetime | None) -> None:

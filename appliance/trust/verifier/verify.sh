@@ -1,8 +1,9 @@
 #!/bin/bash
-# The third opinion: verifies an audit pack or one Sigstore bundle (v0.3) with bash, openssl 3.0, jq and what every
-# Debian has (coreutils, findutils, grep, sed, tar). It shares nothing with the other two verifiers but the contract,
-# docs/reference/trust_formats.md, and names the same steps.
+# The third opinion: verifies an audit pack, a bundle to install or one Sigstore bundle (v0.3) with bash, openssl 3.0, jq
+# and what every Debian has (awk, coreutils, findutils, grep, sed, tar). It shares nothing with the other two verifiers
+# but the contract, docs/reference/trust_formats.md, and names the same steps.
 #
+#   verify.sh release FOLDER sha256:HEX [--state FILE] [--not-older-than TIME]
 #   verify.sh pack PACK sha256:HEX [--state FILE] [--not-older-than TIME] [--bundle HEX]
 #   verify.sh bundle --root F --issuing F --tsa F --log-key F --origin O --identity ID --issuer I BUNDLE ARTIFACT
 #
@@ -30,7 +31,7 @@ finish() {
 }
 trap finish EXIT
 
-usage() { sed -n '6,7s/^# *//p' "$0" >&2 && exit 2; }
+usage() { sed -n '6,8s/^# *//p' "$0" >&2 && exit 2; }
 refuse() {
   ((${#CHECKED[@]} == 0)) || printf 'ok %s\n' "${CHECKED[@]}" >&3
   local said=$ABOUT$*
@@ -982,8 +983,11 @@ check_approvals() {
 }
 
 save_state() { # the old state or the new one: written beside, synced, renamed
+  local releases={}
+  [[ ! -s $1 ]] || releases=$(jq -c '.releases // {}' "$1")
   jq -cn --arg origin "$ORIGIN" --argjson size "$SIZE" --arg root "$(printf %s "$ROOT" | unhex | base64)" \
-    '{origin: $origin, size: $size, root: $root}' >"$1.tmp-state"
+    --argjson before "$releases" --argjson now "$RELEASED" \
+    '{origin: $origin, size: $size, root: $root} + ($before + $now | if . == {} then {} else {releases: .} end)' >"$1.tmp-state"
   sync "$1.tmp-state"
   mv -f "$1.tmp-state" "$1"
   sync "$(dirname "$1")"
@@ -1008,7 +1012,8 @@ verify_pack() {
   [[ -z $NOT_OLDER ]] || seconds "$NOT_OLDER" >"$W/out" || usage
   [[ -z $only || $only =~ ^[0-9a-f]{64}$ ]] || usage
   if [[ -n $state && -e $state ]]; then
-    says "$state" "$OBJECT"'only(["origin", "size", "root"]) and (.size | type == "number")' || usage
+    says "$state" "$OBJECT"'within(["origin", "size", "root"]; ["releases"]) and (.size | type == "number")
+      and all(.releases // {} | .[]; only(["manifest", "version"]))' || usage
   fi
   open_pack "$pack"
   check_repository "$pinned"
@@ -1094,6 +1099,7 @@ verify_pack() {
     step approval
     check_approvals
   fi
+  [[ -z $FOLDER ]] || check_release "$state"
   ESTABLISHED+=("$SIZE entries of $ORIGIN, root sha256:$ROOT" "${#bundles[@]} signed statements of site $SITE"
     "not revoked as of entry $SIZE: ${#REVOKED[@]} revocations")
   NOT_ESTABLISHED+=("the signature of the certificate timestamps"
@@ -1103,6 +1109,126 @@ verify_pack() {
   conclude
 }
 
+# ---- the release
+
+FOLDER='' RELEASED={} # the bundle to install; what the state remembers of it
+MAX_MEMBERS=200000 SHOWN=100
+NAMES='^[A-Za-z0-9_+%@=,][A-Za-z0-9._+~%@=,-]{0,127}(/[A-Za-z0-9_+%@=,][A-Za-z0-9._+~%@=,-]{0,127}){0,7}$'
+SIGNATURES='^(apt/dists/appliance/InRelease|apt/dists/appliance/Release\.gpg|apt/appliance\.gpg)$'
+MANIFEST_FORM="$OBJECT"'only(["architecture", "bundle", "format", "lock", "made_at", "members", "source", "version"])
+and .format == "appliance-bundle/1" and (.bundle | test("\\A[a-z][a-z0-9-]{0,30}\\z"))
+and (.version | test("\\A(0|[1-9][0-9]{0,5})([.](0|[1-9][0-9]{0,5})){2}\\z"))
+and all(.lock, .source; test("\\Asha256:[0-9a-f]{64}\\z")) and (.made_at, .architecture | type == "string")
+and (.members | length <= $most) and ([.members[].path] | . == (sort | unique))
+and all(.members[]; only(["digest", "executable", "part", "path", "size_bytes"]) and (.path | test("\\n") | not)
+  and (.digest | test("\\Asha256:[0-9a-f]{64}\\z")) and (.size_bytes | type == "number" and . >= 0 and . == floor)
+  and (.executable | type == "boolean") and (.part | type == "string"))'
+are_names() { # names, one a line, as a bundle may have them
+  not grep -qvE "$NAMES" "$1" && not grep -qE '.{241}|[.](/|$)' "$1" && not clash "$1"
+}
+# Whether two names of $1, or of folders above them, differ only in case; tells one.
+clash() {
+  awk -F/ '{ name = ""; for (i = 1; i <= NF; i++) { name = name (i > 1 ? "/" : "") $i; low = tolower(name)
+    if (!(low in seen)) seen[low] = name; else if (seen[low] != name) { print name; found = 1; exit } } }
+    END { exit !found }' "$1"
+}
+none() { # lines "path: what" of $1: refuse, naming them
+  [[ -s $1 ]] || return 0
+  local more count
+  count=$(wc -l <"$1") more=''
+  ((count <= SHOWN)) || more="; and $((count - SHOWN)) more"
+  refuse "$(sort "$1" | head -n $SHOWN | paste -sd ';' | sed 's/;/; /g')$more"
+}
+check_release() { # state file $1, or nothing
+  local manifest=$FOLDER/manifest.json hash version bundle before line kind links size path
+  step manifest
+  must "it is no plain file" test -f "$manifest" -a ! -L "$manifest"
+  must "it is too large" [ "$(stat -c %s "$manifest")" -le 67108864 ]
+  cp "$manifest" "$W/manifest" # what is judged is what is read
+  must "not canonical" is_canonical "$W/manifest"
+  must "it has another form" says "$W/manifest" "$MANIFEST_FORM" --argjson most $MAX_MEMBERS
+  jq -r '.members[] | "\(.size_bytes) \(.digest[7:]) \(.path)"' "$W/manifest" >"$W/wanted"
+  cut -d' ' -f3- "$W/wanted" >"$W/paths"
+  must "a member has a name that is not allowed" are_names "$W/paths"
+  must "a member is a signature" not grep -qE "$SIGNATURES|^trust/|^manifest\.json\$" "$W/paths"
+  hash=$(sha "$W/manifest") version=$(jq -r .version "$W/manifest") bundle=$(jq -r .bundle "$W/manifest")
+  RELEASED=$(jq -cn --arg bundle "$bundle" --arg version "$version" --arg manifest "sha256:$hash" \
+    '{($bundle): {version: $version, manifest: $manifest}}')
+
+  step release
+  jq -r --arg hash "$hash" 'select(.kind == "https://slsa.dev/provenance/v1" and any(.subjects[];
+    .name == "manifest.json" and .hash == $hash)) | .identity, (.subjects[] | "\(.hash) \(.name)"), ""' "$W/statements" |
+    sed '/^$/,$d' >"$W/released"
+  must "no release statement names sha256:$hash" [ -s "$W/released" ]
+
+  if [[ -n $1 && -e $1 ]] && says "$1" '.releases // {} | has($bundle)' --arg bundle "$bundle"; then
+    step older
+    before=$(jq -r --arg bundle "$bundle" '.releases[$bundle] | .version + " " + .manifest' "$1")
+    must "this is $version, $before was verified before" says "$1" '.releases[$bundle] as $before
+      | (($now | split(".") | map(tonumber)) > ($before.version | split(".") | map(tonumber)))
+      or ($now == $before.version and $manifest == $before.manifest)' \
+      --arg bundle "$bundle" --arg now "$version" --arg manifest "sha256:$hash"
+  else
+    NOT_ESTABLISHED+=("that no later release was here before: none is remembered")
+  fi
+
+  step layout
+  : >"$W/faults"
+  : >"$W/there"
+  (cd "$FOLDER" && find . -mindepth 1 -path ./trust -prune -o -printf '%y %n %s %P\0') | tr '\n\0' '\001\n' |
+    head -n $((2 * MAX_MEMBERS + 1)) >"$W/tree"
+  while IFS= read -r line; do # a name may end in spaces
+    kind=${line%% *} line=${line#* }
+    links=${line%% *} line=${line#* }
+    size=${line%% *} path=${line#* }
+    if ! [[ ${#path} -le 240 && $path =~ $NAMES && ! $path =~ [.](/|$) ]]; then
+      echo "$path: the name is not allowed" >>"$W/faults"
+    elif [[ $kind == d ]]; then
+      continue
+    elif [[ $kind != f || $links != 1 ]]; then
+      echo "$path: a link or a special file" >>"$W/faults"
+    else
+      echo "$size $path"
+    fi
+  done <"$W/tree" >"$W/there"
+  (($(wc -l <"$W/tree") <= 2 * MAX_MEMBERS)) || echo "the folder: more than $((2 * MAX_MEMBERS)) files" >>"$W/faults"
+  # Signatures count with the digest that the release names, and the size that they have.
+  awk -v signatures="$SIGNATURES" 'NR == FNR { if (NF == 2 && $2 ~ signatures) hash[$2] = $1; next }
+    $2 in hash { print $1, hash[$2], $2 }' "$W/released" "$W/there" >>"$W/wanted"
+  awk 'FILENAME == ARGV[1] { wanted[$3] = 1; next }
+    FILENAME == ARGV[2] { there[$2] = 1; if (!($2 in wanted) && $2 != "manifest.json") print $2 ": no manifest lists it"; next }
+    { sub(/: .*/, ""); faulty[$0] = 1 }
+    END { for (path in wanted) if (!(path in there) && !(path in faulty)) print path ": missing" }' \
+    "$W/wanted" "$W/there" "$W/faults" >"$W/more"
+  cat "$W/more" >>"$W/faults"
+  cut -d' ' -f2 "$W/there" >"$W/paths"
+  clash "$W/paths" | sed 's/$/: differs from another name only in case/' >>"$W/faults" || true
+  none "$W/faults"
+
+  step member
+  awk -v right="$W/right" 'NR == FNR { size[$2] = $1; next }
+    size[$3] == $1 { print $3 > right; next } { print $3 ": expected " $1 " bytes, got " size[$3] }' \
+    "$W/there" "$W/wanted" >"$W/faults"
+  mkdir "$W/hashed"
+  [[ ! -t 2 ]] || printf 'hashing %d files, %s\n' "$(wc -l <"$W/wanted")" \
+    "$(awk '{ sum += $1 } END { printf "%.1f MB", sum / 1e6 }' "$W/wanted")" >&2
+  [[ ! -s $W/right ]] || (cd "$FOLDER" && HASHED=$W/hashed xargs -a "$W/right" -P "$(nproc)" -n 64 \
+    sh -c 'openssl dgst -sha256 -r "$@" >"$HASHED/$$" 2>/dev/null' hashing || true)
+  find "$W/hashed" -type f -exec cat {} + | sed 's/ \*/ /' >"$W/digests"
+  awk 'FILENAME == ARGV[1] { hash[$2] = $1; next } FILENAME == ARGV[2] { right[$1] = 1; next }
+    !($3 in right) { next } !($3 in hash) { print $3 ": cannot be read"; next }
+    hash[$3] != $2 { print $3 ": not the bytes that were released" }' "$W/digests" "$W/right" "$W/wanted" >>"$W/faults"
+  none "$W/faults"
+  ESTABLISHED+=("$(jq -r '"\(.members | length) files, \([.members[].size_bytes] | add // 0) bytes"' "$W/manifest"), are release $version of $bundle"
+    "released by $(head -n 1 "$W/released")")
+}
+verify_release() {
+  (($# >= 2)) && [[ " $* " != *' --bundle '* && -d $1/trust ]] || usage
+  FOLDER=$1
+  shift
+  verify_pack "$FOLDER/trust" "$@"
+}
+
 # bash reads the output of another command through /dev/fd.
 if [[ ! -e /proc/self/fd ]]; then echo "verify.sh: /proc is not mounted" >&2 && exit 2; fi
 (($#)) || usage
@@ -1110,6 +1236,7 @@ verb=$1
 shift
 case $verb in
   pack) verify_pack "$@" ;;
+  release) verify_release "$@" ;;
   bundle) verify_bundle "$@" ;;
   *) usage ;;
 esac

@@ -48,7 +48,7 @@ def judge(pack: Path, root_digest: str, **question: object) -> tuple[Verdict, Se
     try:
         with verdict.step("pack"):
             medium = Medium(pack)
-        return verdict, verify_pack(medium, root_digest, verdict, **question)  # type: ignore[arg-type]
+        return verdict, verify_pack(medium, root_digest, verdict, **question)[0]  # type: ignore[arg-type]
     except Refused as refused:
         verdict.refused = refused
         return verdict, None
