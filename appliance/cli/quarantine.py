@@ -143,10 +143,10 @@ def answer(call: Call, source: str, position: int, file: Path) -> Result:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
 @click.option("--approve", is_flag=True, help="Agree to a purge that a data-engineer asked for.")
 def purge(call: Call, source: str, positions: tuple[int, ...], reason: str, approve: bool) -> Result:
-    """Destroy the bytes of dead letters for good. The first call asks for it and ends with 5; a second person must
-    approve, by another key and within seven days; then the first call again destroys them.
+    """Destroy the bytes of dead letters for good. The first call asks for it and ends with 5; a second person approves.
 
-    The rows in quarantine stay, and verification holds as before.
+    The approval is by another key and counts for seven days; the first call again then destroys them. The rows in
+    quarantine stay, and verification holds as before.
     """
     expected = "approver" if approve else "data-engineer"
     if call.role.partition("/")[0] != expected:
