@@ -29,9 +29,7 @@ _folder = click.Path(path_type=Path)
 _TIMEOUT_S = 3600.0
 
 
-@command(
-    "bundle", "assemble", needs_site=False, example="unshare -rn appliance bundle assemble core build/bundles/core"
-)
+@command("bundle", "assemble", needs_site=False, example="appliance bundle assemble core build/bundles/core")
 @click.argument("name")
 @click.argument("target", type=_folder)
 @places

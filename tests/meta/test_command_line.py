@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.command import DECLARED
+from appliance.cli.command import DECLARED, ROLES
 from appliance.cli.main import NOUNS, run
 
 HEAVY = (
@@ -75,6 +75,7 @@ def test_starts_in_at_most_four_times_the_time_of_importing_click():
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited") / "site"
     assert run(["site", "init", "--site", str(folder)]) == 0
+    assert run(["trust", "enroll", "builder/ci", "--site", str(folder)]) == 0
     return folder
 
 
@@ -112,7 +113,8 @@ def test_no_record_no_action(name, site, capsys, monkeypatch):
         return real(path, flags, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", refuse)
-    words = [*name.split(), *arguments_of(declared), "--site", str(site), "--as", declared.roles[0], "--json"]
+    actor = declared.roles[0] if declared.roles[0] in ROLES else f"{declared.roles[0]}/ci"
+    words = [*name.split(), *arguments_of(declared), "--site", str(site), "--as", actor, "--json"]
     assert run(words) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "APL-AUDIT-001"
     monkeypatch.undo()
