@@ -1,7 +1,7 @@
 """Writes the reference pages that come from code into ``docs/reference/generated``: they cannot go stale.
 
 Run by ``make docs``. Sources: the commands, the settings, the declared error codes, the reason codes of rows, the
-detectors of sensitive data, the metrics, and the expected verdicts of the verifiers.
+detectors of sensitive data, the metrics, the expected verdicts of the verifiers, and the locks of bundles.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 
 import appliance
 from appliance.base import errors
+from appliance.bundle import lock
 from appliance.cli.command import DECLARED
 from appliance.cli.main import NOUNS
 from appliance.config.model import SiteFile
@@ -29,7 +30,8 @@ EXIT_CODES = {
     errors.EXIT_PREFLIGHT: "preflight failed",
     errors.EXIT_APPROVAL: "needs an approval",
 }
-TARGET = Path(__file__).parent / "reference" / "generated"
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "docs" / "reference" / "generated"
 
 
 def main() -> None:
@@ -42,6 +44,7 @@ def main() -> None:
         "metrics.md": metrics(),
         "sensitive.md": sensitive(),
         "trust_vectors.md": trust_vectors(),
+        "bundles.md": bundles(),
     }.items():
         # By rename, because tests that run side by side write and read the same pages.
         draft = TARGET / f".{name}.{os.getpid()}"
@@ -66,6 +69,34 @@ def command_line() -> str:
                 lines += ["", f"### {title}", "", "```text", declared.command.get_help(context), "```"]
             if declared.changes:
                 lines += ["", f"Writes the audit record `{declared.changes}`; for {', '.join(declared.roles)}."]
+    return "\n".join(lines) + "\n"
+
+
+def bundles() -> str:
+    """What each locked bundle brings from elsewhere."""
+    lines = ["# What is in a bundle", "", "From the locks in `bundles/`; our own wheel, documentation and verifiers"]
+    lines += ["are beside it. `appliance bundle inspect FOLDER` says the same of a bundle that is there."]
+    for path in sorted((ROOT / "bundles").glob("*.lock.json")):
+        locked = lock.load(path)
+        lines += ["", f"## {locked.bundle}", "", f"Locked at {locked.made_at}.", ""]
+        lines += ["| kind | packages | files | MB |", "| --- | --- | --- | --- |"]
+        for kind in sorted({each.kind for each in locked.inputs}):
+            some = [each for each in locked.inputs if each.kind == kind]
+            names = {(each.name, each.version) for each in some}
+            size = sum(each.size_bytes for each in some) / 1e6
+            lines.append(f"| {kind} | {len(names)} | {len(some)} | {size:,.1f} |")
+        licences: dict[str, set[str]] = {}
+        versions: dict[tuple[str, str], str] = {}
+        for each in locked.inputs:
+            licences.setdefault(each.licence or "not stated", set()).add(f"{each.kind} {each.name}")
+            versions[each.kind, each.name] = each.version
+        lines += ["", "| licence | packages |", "| --- | --- |"]
+        lines += [
+            f"| {name.replace('|', '/')} | {len(licences[name])} |"
+            for name in sorted(licences, key=lambda name: (-len(licences[name]), name))
+        ]
+        lines += ["", "| kind | name | version |", "| --- | --- | --- |"]
+        lines += [f"| {kind} | {name} | {version} |" for (kind, name), version in sorted(versions.items())]
     return "\n".join(lines) + "\n"
 
 

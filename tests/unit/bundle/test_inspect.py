@@ -93,7 +93,7 @@ def test_own_files(tmp_path: Path) -> None:
 class TestReproduce:
     @pytest.mark.parametrize(
         ("one", "other", "offset"),
-        [(b"", b"", -1), (b"abc", b"abc", -1), (b"abc", b"abd", 2), (b"abc", b"ab", 2), (b"", b"x", 0),
+        [(b"", b"", -1), (b"abc", b"abc", -1), (b"abc", b"abx", 2), (b"abc", b"ab", 2), (b"", b"x", 0),
          (bytes(3 << 20), bytes(2 << 20) + b"x" + bytes((1 << 20) - 1), 2 << 20)],
     )  # fmt: skip
     def test_the_first_byte(self, tmp_path: Path, one: bytes, other: bytes, offset: int) -> None:
