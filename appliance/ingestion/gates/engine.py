@@ -16,6 +16,7 @@ from appliance.ingestion.gates.plan import Asked, Column, Plan
 from appliance.ingestion.gates.verdict import Result, judge, skipped
 from appliance.storage.tables import Lake
 
+EngineError = duckdb.Error
 MEMORY_LIMIT = "1GB"  # of one run; larger groups spill nowhere, they fail
 
 
