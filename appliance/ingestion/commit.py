@@ -163,14 +163,10 @@ class Committer:
             **(self._gate.facts if self._gate is not None else {}),
         }
         accepted = [self._settled(each) for each in judged]
-        standing = [each for each, ok in zip(judged, accepted, strict=True) if np.array_equal(ok, each.codes == OK)]
         commits = self._commit_raw(judged, facts)
         inputs = [self._lake.head(names.RAW).properties[LINEAGE]]
         commits += self._take(names.QUARANTINE, judged, contents.quarantine_rows, inputs, facts)
         taken, accepted = self._take_silver(judged, accepted, inputs, facts)
-        for each in standing:
-            if self._gate is not None and each.judgement is not None:
-                self._gate.count(each.judgement)
         for name, _ in TABLES:
             expire_when_due(self._lake, name)
         found = [self._report(each, ok) for each, ok in zip(judged, accepted, strict=True)]
@@ -255,7 +251,7 @@ class Committer:
         self, judged: Sequence[Judged], accepted: Sequence[Flags], inputs: Sequence[str], facts: Mapping[str, Any]
     ) -> tuple[int, list[Flags]]:
         """Commit the accepted readings; gives the commits and the readings that were accepted in the end."""
-        commits, accepted = 0, list(accepted)
+        commits, settled, accepted = 0, accepted, list(accepted)
         known = judged[0].silver_snapshot
         for _ in range(RACES):
             head = self._lake.head(names.READINGS)
@@ -288,8 +284,17 @@ class Committer:
             as_judged = all(np.array_equal(ok, each.codes == OK) for ok, each in zip(accepted, judged, strict=True))
             if head.snapshot_id == known and as_judged:
                 self._readings.committed(commit.snapshot_id)
+            self._count(judged, untaken, settled)
             return commits + 1, accepted
         raise _races_lost(names.READINGS)
+
+    def _count(self, judged: Sequence[Judged], untaken: Sequence[Batch | None], settled: Sequence[Flags]) -> None:
+        """What silver took as it was judged here: not what another worker took, nor what an earlier run had refused."""
+        for each, part, ok in zip(judged, untaken, settled, strict=True):
+            if self._gate is None or each.judgement is None or part != each.batch:
+                continue
+            if np.array_equal(ok, each.codes == OK):
+                self._gate.count(each.judgement)
 
     def _came_meanwhile(self, judged: Sequence[Judged], accepted: Sequence[Flags], head: Head) -> list[Flags]:
         """Which accepted readings are in silver now, by another source or a reparse."""

@@ -16,20 +16,23 @@ from appliance.ingestion.gates.plan import Asked, Column, Plan
 from appliance.ingestion.gates.verdict import Result, judge, skipped
 from appliance.storage.tables import Lake
 
+EngineError = duckdb.Error
 MEMORY_LIMIT = "1GB"  # of one run; larger groups spill nowhere, they fail
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={
             "enable_external_access": "false",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "memory_limit": MEMORY_LIMIT,
-            "lock_configuration": "true",
         },
     )
+    connection.execute("SET TimeZone = 'UTC'")  # a time that is compared as text is the same on every host
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def columns_of(schema: pa.Schema) -> dict[str, Column]:

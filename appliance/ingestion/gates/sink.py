@@ -28,7 +28,7 @@ from appliance.base.clock import from_us, rfc3339
 from appliance.base.errors import ApplianceError
 from appliance.ingestion import codes, rows
 from appliance.ingestion.gates.contract import Contract, Refers
-from appliance.ingestion.gates.engine import answers, columns_of, columns_of_others, connect
+from appliance.ingestion.gates.engine import EngineError, answers, columns_of, columns_of_others, connect
 from appliance.ingestion.gates.plan import (
     ARRIVED_AT,
     ROW_NUMBER,
@@ -99,7 +99,7 @@ class SinkGate:
         if heads == self._held:
             return
         self._held = None
-        others = columns_of_others(self._lake, self._tables)
+        others = columns_of_others(self._lake, list(heads))
         self._plan = compile_contract(self._contract, columns_of(self.columns), others, now_us=None)
         for each in self._plan.asked:
             if each.unfit:
@@ -119,14 +119,22 @@ class SinkGate:
         return found
 
     def judge(self, table: pa.Table, among: npt.NDArray[np.bool_]) -> Judgement:
-        """Judge readings as columns of `columns`; they are those of a batch that `among` marks."""
+        """Judge readings as columns of `columns`; they are those of a batch that `among` marks.
+
+        Raises:
+            ApplianceError: APL-INGEST-011, the engine gave up: the keys of a table are more than its memory holds.
+        """
         first = np.full(among.size, -1, np.int32)
         self._connection.register("rows", table.append_column(ROW_NUMBER, pa.array(np.flatnonzero(among))))
-        results = answers(self._connection, self._plan, 0)
-        if any(each.broken for each in results):
-            found = self._connection.execute(first_broken(self._plan.asked)).fetchnumpy()
-            first[found[ROW_NUMBER]] = found["place"]
-        self._connection.unregister("rows")
+        try:
+            results = answers(self._connection, self._plan, 0)
+            if any(each.broken for each in results):
+                found = self._connection.execute(first_broken(self._plan.asked)).fetchnumpy()
+                first[found[ROW_NUMBER]] = found["place"]
+        except EngineError as error:
+            raise ApplianceError(codes.CHECK_SKIPPED, f"{self._contract.table}: {error}") from error
+        finally:
+            self._connection.unregister("rows")
         return Judgement(first=first, results=results)
 
     def alerts(self, judgement: Judgement, arrived_us: npt.NDArray[np.int64]) -> list[Alert]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,17 @@ def test_a_run_judges_a_snapshot_and_keeps_its_results(lake: Lake) -> None:
     reports(lake, [{**COMPLETE, "minimum_percent": 0}], at=NOW + dt.timedelta(hours=1))
     gates = Gates(lake=lake, contracts=[], clock=FixedClock(NOW))
     assert {key[1]: row["outcome"] for key, row in gates.newest().items()} == {"c0": "passed", "c1": "passed"}
+
+
+def test_a_time_as_text_does_not_depend_on_the_host(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        (report,) = reports(lake, [{**COMPLETE, "where": {"at": "2026-03-01 09:00:00+00"}}])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (report.results[0].outcome, report.results[0].rows) == ("passed", 1)
 
 
 def test_a_table_that_is_not_there_is_a_closed_gate(lake: Lake) -> None:

@@ -12,7 +12,7 @@ from appliance.base.errors import ApplianceError
 from appliance.ingestion import declarations, ledger
 from appliance.ingestion.commit import Committer
 from appliance.ingestion.decode import Limits
-from appliance.ingestion.gates import results
+from appliance.ingestion.gates import engine, results
 from appliance.ingestion.gates.contract import load_contracts
 from appliance.ingestion.gates.gate import Gates
 from appliance.orchestration.rederive import compare_with_raw
@@ -301,6 +301,17 @@ def test_keys_are_read_once_for_each_snapshot(site, monkeypatch):
     assert (scans.count("reference.devices"), report.accepted, report.refused) == (2, 2, {"CONTRACT": 2})
 
 
+def test_an_engine_that_gives_up_stops_the_sink(site, monkeypatch):
+    monkeypatch.setattr(engine, "MEMORY_LIMIT", "4MB")
+    refer(site, *(f"tx-{number}-{'x' * 60}" for number in range(100_000)))
+    declare(site, KNOWN)
+    site.put("a.avro", ONE)
+    with pytest.raises(ApplianceError, match="memory") as caught:
+        site.sink.run()
+    assert caught.value.code.id == "APL-INGEST-011"
+    assert site.content() == {"raw.records": [], "quarantine.readings": [], "silver.readings": []}
+
+
 # Crashes
 
 
@@ -349,6 +360,16 @@ def test_a_restart_under_the_same_contract_tells_what_the_killed_run_had_judged(
 
 
 # What is told
+
+
+def test_what_another_worker_took_is_told_by_that_one_alone(site):
+    declare(site, OIL)
+    lost, new = Partition(site), Partition(site)
+    new.take(*framed(ONE))
+    lost.take(*framed(ONE))  # covered by what the new one took: nothing is committed
+    for each in (lost, new):
+        each.committer.tell(NOW, ended=True)
+    assert told(site) == [("oil", "failed", 7, 4)]
 
 
 def test_outcomes_are_kept_with_the_sample_and_the_contract(site):
