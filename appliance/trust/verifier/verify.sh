@@ -1140,7 +1140,7 @@ none() { # lines "path: what" of $1: refuse, naming them
   refuse "$(sort "$1" | head -n $SHOWN | paste -sd ';' | sed 's/;/; /g')$more"
 }
 check_release() { # state file $1, or nothing
-  local manifest=$FOLDER/manifest.json hash version bundle before line kind links size path
+  local manifest=$FOLDER/manifest.json hash version bundle before
   step manifest
   must "it is no plain file" test -f "$manifest" -a ! -L "$manifest"
   must "it is too large" [ "$(stat -c %s "$manifest")" -le 67108864 ]
@@ -1177,20 +1177,13 @@ check_release() { # state file $1, or nothing
   : >"$W/there"
   (cd "$FOLDER" && find . -mindepth 1 -path ./trust -prune -o -printf '%y %n %s %P\0') | tr '\n\0' '\001\n' |
     head -n $((2 * MAX_MEMBERS + 1)) >"$W/tree"
-  while IFS= read -r line; do # a name may end in spaces
-    kind=${line%% *} line=${line#* }
-    links=${line%% *} line=${line#* }
-    size=${line%% *} path=${line#* }
-    if ! [[ ${#path} -le 240 && $path =~ $NAMES && ! $path =~ [.](/|$) ]]; then
-      echo "$path: the name is not allowed" >>"$W/faults"
-    elif [[ $kind == d ]]; then
-      continue
-    elif [[ $kind != f || $links != 1 ]]; then
-      echo "$path: a link or a special file" >>"$W/faults"
-    else
-      echo "$size $path"
-    fi
-  done <"$W/tree" >"$W/there"
+  cut -d' ' -f4- "$W/tree" >"$W/paths" # a name may end in spaces
+  { grep -nvE "$NAMES" "$W/paths" || [[ $? == 1 ]]; grep -nE '.{241}|[.](/|$)' "$W/paths" || [[ $? == 1 ]]; } | sed 's/:.*//' >"$W/bad"
+  awk -v faults="$W/faults" 'FILENAME == ARGV[1] { bad[$1] = 1; next }
+    { line = $0; sub(/^[^ ]* [^ ]* [^ ]* /, "", line) }
+    FNR in bad { print line ": the name is not allowed" > faults; next } $1 == "d" { next }
+    $1 != "f" || $2 != 1 { print line ": a link or a special file" > faults; next }
+    { print $3, line }' "$W/bad" "$W/tree" >"$W/there"
   (($(wc -l <"$W/tree") <= 2 * MAX_MEMBERS)) || echo "the folder: more than $((2 * MAX_MEMBERS)) files" >>"$W/faults"
   # Signatures count with the digest that the release names, and the size that they have.
   awk -v signatures="$SIGNATURES" 'NR == FNR { if (NF == 2 && $2 ~ signatures) hash[$2] = $1; next }
