@@ -6,11 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from tests.product import DEMO_SEED, SMALL, Product, make_demo
-from tests.side_by_side import SideBySide
+from tests.side_by_side import SideBySide, longest_first
 
 
 def pytest_xdist_make_scheduler(config, log):
     return SideBySide(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session")
