@@ -19,6 +19,7 @@ NAMES = (
     "log_replay",
     "verify",
     "hashing",
+    "bundle_hashing",
     "rules",
     "table_commits",
     "topic",
