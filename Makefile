@@ -101,6 +101,10 @@ proofs: dev ## List the long proofs with the age of their evidence
 proof-pipeline-kills: dev runtime training ## kill -9 at twenty moments of the pipeline; writes docs/evidence (5 min)
 	.venv-dev/bin/python docs/proofs.py pipeline-kills $(ARGS)
 
+.PHONY: proof-bundle
+proof-bundle: dev runtime servers ## The full bundles core and gpu, core twice; writes docs/evidence (10 min cold, 15 GB)
+	.venv-dev/bin/python docs/proofs.py bundle $(ARGS)
+
 .PHONY: proof-data
 proof-data: dev runtime servers ## kill -9 of sink and servers, 310 times under load; writes docs/evidence (about 1 h)
 	.venv-dev/bin/python docs/proofs.py data $(ARGS)

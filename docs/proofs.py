@@ -101,6 +101,13 @@ def soak(_seed: int) -> Mapping[str, Any]:
         return prove(Path(folder))
 
 
+def bundle(_seed: int) -> Mapping[str, Any]:
+    from tests.system.bundle_proof import prove
+
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        return prove(Path(folder))
+
+
 def data(seed: int) -> Mapping[str, Any]:
     kills = {"sink": 200, "kafka": 50, "minio": 20, "postgresql": 20, "connect": 20}
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
@@ -128,6 +135,12 @@ def _servers_covered() -> Sequence[str]:
 
 
 PROOFS = (
+    Proof(
+        name="bundle",
+        shows="core by two builders who differ in everything: the same bytes; gpu once; three verifiers accept both",
+        covers=("appliance/base", "appliance/bundle", "appliance/trust", "tests/system/bundle_proof.py"),
+        run=bundle,
+    ),
     Proof(
         name="data",
         shows="kill -9 of sink, Kafka, MinIO, PostgreSQL, Connect, 310 times under load: nothing lost, nothing twice",
