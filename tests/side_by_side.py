@@ -11,6 +11,7 @@ LONGEST = (  # they begin first: one that began last would keep one process busy
     "integration/changes",
     "demo",
     "integration/topics/test_faults.py",
+    "integration/topics/test_server_kills.py",
     "integration/topics/test_kills.py",
     "integration/topics/test_soak.py",
     "integration/topics/test_worker.py",
