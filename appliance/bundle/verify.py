@@ -8,7 +8,8 @@ Checks, in this order; one that fails ends those that rest on it
 5. `layout`: every file in the folder is a member or a signature, plain, with a name that every medium takes.
 6. `member`: every member is there with its size and digest.
 
-What was seen is remembered only after everything held. The host's clock is not asked.
+What was seen is remembered only after everything held. The host's clock is not asked. A run that was interrupted can go
+on behind the files that it hashed (`resume`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from appliance.base.progress import Progress
 from appliance.bundle import codes, manifest, seen
 from appliance.bundle.hashing import BLOCK_BYTES, hash_files
 from appliance.bundle.manifest import Manifest
+from appliance.bundle.resume import HashedRecord
 from appliance.bundle.tree import Listing, list_folder
 from appliance.trust import statements
 from appliance.trust.auditor.audit import Question, audit_pack
@@ -50,11 +52,15 @@ class BundleQuestion:
     root_digest: of the first root of who releases, from paper.
     memory: this host's own folder; None remembers nothing, and then rollback is not established.
     not_older_than: the newest witnessed time must be this or later.
+    resume: file of what an interrupted run had hashed (`resume`); None hashes everything.
+    remembers: whether what holds is written to `memory`; where it is not, it is only compared with it.
     """
 
     root_digest: str
     memory: Path | None = None
     not_older_than: dt.datetime | None = None
+    resume: Path | None = None
+    remembers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +131,8 @@ def verify_bundle(folder: Path, question: BundleQuestion, progress: Progress) ->
     """The verdict, and the bundle where it holds. A bundle that does not hold is a verdict, not an error.
 
     Raises:
-        ApplianceError: APL-BUNDLE-029 there is none, APL-BASE-002 the memory cannot be written.
+        ApplianceError: APL-BUNDLE-029 there is none, APL-BASE-002 the memory or the record of a resumed run cannot be
+            written, APL-BUNDLE-028 that record may be written by others.
     """
     if not (folder / manifest.NAME).is_file() or not (folder / TRUST).is_dir():
         raise ApplianceError(codes.NO_BUNDLE, "manifest.json or trust/ is missing", where=str(folder))
@@ -142,7 +149,7 @@ def verify_bundle(folder: Path, question: BundleQuestion, progress: Progress) ->
         case.established.append(f"{len(found.members)} files, {found.size_bytes} bytes, are those that were released")
         case.established.append(f"it is release {found.version} of {found.bundle}")
         verdict, digest = case.verdict(), manifest.digest(found)
-        if question.memory is not None:
+        if question.memory is not None and question.remembers:
             audit_pack(trust, _of_pack(question), progress)  # held a moment ago; now it is remembered as well
             seen.remember(question.memory, found, digest)
         return verdict, VerifiedBundle(
@@ -254,14 +261,36 @@ def _judge_files(case: _Case, found: Manifest, subjects: Mapping[str, str], list
     changed = [each for each in faults if each[0] is codes.MEMBER_CHANGED]
     accounted = [each for each in faults if each[0] is not codes.MEMBER_CHANGED]
     _tell(case, "layout", accounted, f"{len(listing.sizes)} files, all accounted for")
+    expected = {path: wanted[path][1] if path in wanted else subjects[path] for path in to_hash}
+    record = HashedRecord(case.question.resume, manifest.digest(found)) if case.question.resume else None
+    ended = False
+    try:
+        changed += _hash(case, to_hash, expected, record)
+        ended = True
+    finally:
+        if record is not None:
+            record.close(ended=ended)
+    _tell(case, "member", changed, f"{len(to_hash)} files have the size and digest that were released")
+
+
+def _hash(
+    case: _Case, sizes: Mapping[str, int], expected: Mapping[str, str], record: HashedRecord | None
+) -> list[tuple[Code, str, str]]:
+    """The files that are not as expected; those that an earlier run hashed are not read."""
+    known = {path for path in sizes if record is not None and record.digest(case.folder, path) == expected[path]}
+    to_hash = {path: size for path, size in sizes.items() if path not in known}
+    if known:
+        case.not_established.append(f"that {len(known)} files, which an interrupted run hashed, were not changed since")
+    changed = []
     case.progress.begin("verify files", sum(to_hash.values()))
     for each in hash_files(case.folder, to_hash, case.progress):
-        expected = wanted[each.path][1] if each.path in wanted else subjects[each.path]
         if each.fault:
             changed.append((codes.UNREADABLE, each.path, f"{each.fault} after {each.size_bytes} bytes"))
-        elif each.digest != expected:
-            changed.append((codes.MEMBER_CHANGED, each.path, f"expected {expected}, got {each.digest}"))
-    _tell(case, "member", changed, f"{len(to_hash)} files have the size and digest that were released")
+        elif each.digest != expected[each.path]:
+            changed.append((codes.MEMBER_CHANGED, each.path, f"expected {expected[each.path]}, got {each.digest}"))
+        elif record is not None and each.stamp is not None:
+            record.add(each.path, each.digest, each.stamp)
+    return changed
 
 
 def _tell(case: _Case, step: str, faults: list[tuple[Code, str, str]], holds: str) -> None:

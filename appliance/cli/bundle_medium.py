@@ -32,13 +32,23 @@ _SUMS = {"signature": "signed by whom the policy allows, logged, and not revoked
     "--memory", type=_folder, help="Folder in which this host remembers what it verified; refuses older ones."
 )
 @click.option("--not-older-than", metavar="TIME", help="Refuse a release log that no quorum of witnesses saw since.")
+@click.option(
+    "--resume", type=_folder, metavar="FILE", help="Go on behind what an interrupted run wrote to this file; see docs."
+)
 @click.option("--files", is_flag=True, help="List every statement, not only the sums.")
 def verify(
-    call: Call, folder: Path, root_digest: str, memory: Path | None, not_older_than: str | None, files: bool
+    call: Call,
+    folder: Path,
+    root_digest: str,
+    memory: Path | None,
+    not_older_than: str | None,
+    resume: Path | None,
+    files: bool,
 ) -> Result:
     """Account for every file of the bundle in FOLDER and for who released it; offline, by no clock, nothing written.
 
-    Ends with code 3 and names every file that is missing, changed, not listed, or no plain file.
+    Ends with code 3 and names every file that is missing, changed, not listed, or no plain file. With --resume a file
+    that an interrupted run hashed is not read again while its size, times, inode and device are the same.
     """
     from appliance.bundle.verify import BundleQuestion, verify_bundle
 
@@ -49,7 +59,10 @@ def verify(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--not-older-than") from error
     question = BundleQuestion(
-        root_digest=root_digest, memory=memory.absolute() if memory else None, not_older_than=since
+        root_digest=root_digest,
+        memory=memory.absolute() if memory else None,
+        not_older_than=since,
+        resume=resume.absolute() if resume else None,
     )
     with terminal_progress(NoProgress() if call.as_json else None) as progress:
         verdict, _ = verify_bundle(folder.absolute(), question, progress)
