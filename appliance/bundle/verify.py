@@ -20,7 +20,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,16 +87,29 @@ class VerifiedBundle:
         member = next(each for each in self.manifest.members if each.path == path)
         hasher = hashlib.sha256()
         with atomic.open_atomic(target, mode=0o755 if member.executable else 0o644) as file:
-            try:
-                with (self.folder / path).open("rb") as source:
-                    while block := source.read(BLOCK_BYTES):
-                        hasher.update(block)
-                        file.write(block)
-            except OSError as error:
-                raise ApplianceError(codes.UNREADABLE, f"cannot be read: {error.strerror}", where=path) from error
+            for block in _blocks(self.folder / path, path):
+                hasher.update(block)
+                file.write(block)
             found = PREFIX + hasher.hexdigest()
             if found != member.digest:
                 raise ApplianceError(codes.MEMBER_CHANGED, f"expected {member.digest}, got {found}", where=path)
+
+
+def _blocks(file: Path, path: str) -> Iterator[bytes]:
+    """Raises ApplianceError: APL-BUNDLE-028; an error of who writes the blocks is not the medium's."""
+    try:
+        source = file.open("rb", buffering=0)
+    except OSError as error:
+        raise ApplianceError(codes.UNREADABLE, f"cannot be read: {error.strerror}", where=path) from error
+    with source:
+        while True:
+            try:
+                block = source.read(BLOCK_BYTES)
+            except OSError as error:
+                raise ApplianceError(codes.UNREADABLE, f"cannot be read: {error.strerror}", where=path) from error
+            if not block:
+                return
+            yield block
 
 
 @dataclass(kw_only=True)
