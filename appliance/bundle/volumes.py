@@ -30,7 +30,6 @@ from appliance.bundle.hashing import BLOCK_BYTES, hash_file
 from appliance.bundle.manifest import Manifest
 from appliance.bundle.member_path import fault_of
 from appliance.bundle.settle import settle
-from appliance.bundle.tree import list_folder
 from appliance.bundle.volume import MAX_VOLUMES, Piece, Volume
 
 _RECORD_BYTES = 320  # of one piece in volume.json, beside its two names
@@ -156,7 +155,7 @@ def split(folder: Path, target: Path, most_bytes: int, progress: Progress, *, on
             that could be verified, -029 it is none, -040, -049, APL-BASE-002. No half volume is left by its name.
     """
     made = release.read_manifest(folder)
-    sizes = _sizes(folder, made)
+    sizes = release.listed_files(folder, made)
     parts = {each.path: each.part for each in made.members}
     signatures = [path for path in sizes if path not in parts and path != manifest.NAME]
     leading = {manifest.NAME, *signatures, *(path for path, part in parts.items() if part in ("start", "verifier"))}
@@ -185,24 +184,6 @@ def split(folder: Path, target: Path, most_bytes: int, progress: Progress, *, on
     for number in todo:
         writer.write(number, planned)
     return Split(count=len(planned), made=tuple(todo), kept=kept, size_bytes=sum(place.size_bytes for place in places))
-
-
-def _sizes(folder: Path, made: Manifest) -> dict[str, int]:
-    """Path -> bytes of all files of the bundle; raises when they are not those of the manifest."""
-    listing = list_folder(folder)
-    for fault in listing.faults:
-        raise ApplianceError(fault.code, fault.detail, where=fault.path)
-    members = {each.path: each.size_bytes for each in made.members}
-    for path, size in members.items():
-        there = listing.sizes.get(path)
-        if there is None:
-            raise ApplianceError(codes.MEMBER_MISSING, f"expected {size} bytes", where=path)
-        if there != size:
-            raise ApplianceError(codes.MEMBER_CHANGED, f"expected {size} bytes, got {there}", where=path)
-    for path in listing.sizes:
-        if path not in members and path != manifest.NAME and not manifest.is_signature(path):
-            raise ApplianceError(codes.MEMBER_EXTRA, "no manifest lists it", where=path)
-    return listing.sizes
 
 
 @dataclass(kw_only=True)

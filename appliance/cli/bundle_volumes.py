@@ -1,7 +1,9 @@
-"""``appliance bundle split|join|forecast``: a bundle on several media, and what it needs of time and room."""
+"""``appliance bundle split|join|iso|write|forecast``: a bundle on media, and what it needs of time and room."""
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -69,6 +71,60 @@ def join(call: Call, out: Path, volumes: tuple[Path, ...]) -> Result:
     return Result(data=data, text=f"{done.files} files are in {out}; {done.copied / 1e6:,.1f} MB were copied now")
 
 
+@command("bundle", "iso", needs_site=False, example="appliance bundle iso build/bundles/core ./core.iso")
+@click.argument("folder", type=_folder)
+@click.argument("file", type=_folder)
+def iso(call: Call, folder: Path, file: Path) -> Result:
+    """Write the bundle in FOLDER as an ISO 9660 image into the new FILE; the same bundle gives the same bytes.
+
+    Needs Debian's xorriso. What is mounted from it verifies as FOLDER does.
+    """
+    from appliance.bundle import iso as images
+
+    with terminal_progress(NoProgress() if call.as_json else None) as progress:
+        done = images.write(folder.absolute(), file.absolute(), progress)
+    data = {"file": str(file), "size_bytes": done.size_bytes, "digest": done.digest}
+    return Result(data=data, text=f"{done.size_bytes / 1e6:,.1f} MB are in {file}\n{done.digest}")
+
+
+@command(
+    "bundle",
+    "write",
+    needs_site=False,
+    example="appliance bundle write build/bundles/core /dev/sdb --yes-erase 4C530001071218115260",
+)
+@click.argument("folder", type=_folder)
+@click.argument("device", type=_folder)
+@click.option("--yes-erase", metavar="SERIAL-OR-NAME", default="", help="The device that may be erased, by its serial.")
+@click.option("--scratch", type=_folder, help="Where the image lies meanwhile; beside FOLDER when left out.")
+def write(call: Call, folder: Path, device: Path, yes_erase: str, scratch: Path | None) -> Result:
+    """Write the bundle in FOLDER, or an image of one, to DEVICE as an ISO image; everything on it is lost.
+
+    It is read back from the medium and compared. A device that is in use, a partition and the disks of this system are
+    refused. Without --yes-erase it tells what the device is. For root only.
+    """
+    from appliance.bundle import device as devices
+    from appliance.bundle import iso as images
+    from appliance.bundle import release
+
+    folder, device = folder.absolute(), device.absolute()
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(terminal_progress(NoProgress() if call.as_json else None))
+        image = folder
+        if folder.is_dir():
+            # Before the image is made, which takes a while; and again, with its size, before it is written.
+            devices.check(device, release.read_manifest(folder).size_bytes, yes_erase)
+            place = scratch.absolute() if scratch else folder.parent
+            image = (
+                Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".tmp-image-", dir=place))) / "image.iso"
+            )
+            images.write(folder, image, progress)
+        done = devices.write(image, device, yes_erase, progress)
+    data = {"device": done.device.name, "size_bytes": done.size_bytes, "digest": done.digest}
+    text = f"{done.size_bytes / 1e6:,.1f} MB were written to {done.device} and read back: {done.digest}"
+    return Result(data=data, text=text)
+
+
 @command(
     "bundle",
     "forecast",
@@ -118,4 +174,4 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-COMMANDS = (split, join, forecast)
+COMMANDS = (split, join, iso, write, forecast)
