@@ -19,7 +19,7 @@ import contextlib
 import hashlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -64,7 +64,7 @@ def join(target: Path, folders: Sequence[Path], progress: Progress) -> Joined:
             naming volume and file, -028 one cannot be read, -011 the target is something else, -049, APL-BASE-002,
             -006 another join of it is at work. There is no new `target` then, and what was good is kept.
     """
-    given = _read(folders)
+    given = read_set(folders)
     first = given[0][0]
     draft = draft_of(target)
     if target.exists():
@@ -75,17 +75,17 @@ def join(target: Path, folders: Sequence[Path], progress: Progress) -> Joined:
         for each, folder in given:
             if each.number not in taking.taken:
                 copied += taking.take(each, folder)
-        missing = [number for number in range(1, first.count + 1) if number not in taking.taken]
-        if missing:
-            told = ", ".join(map(str, missing[:20])) + (" and more" if len(missing) > 20 else "")
-            raise ApplianceError(
-                codes.VOLUMES_MISSING, f"of {first.count} volumes these are missing: {told}", where=str(draft)
-            )
+        require_all(taking.taken.values(), str(draft))
         files = _finish(taking, target, progress)
     return Joined(folder=target, manifest=first.manifest, files=files, copied=copied)
 
 
-def _read(folders: Sequence[Path]) -> list[tuple[Volume, Path]]:
+def read_set(folders: Sequence[Path]) -> list[tuple[Volume, Path]]:
+    """The volumes in these folders, in order of number.
+
+    Raises:
+        ApplianceError: APL-BUNDLE-041 one is none, -042 they are not of one set, -043 one was given twice.
+    """
     given = sorted(((volume.read(each), each) for each in folders), key=lambda each: each[0].number)
     first = given[0][0]
     for each, folder in given:
@@ -100,6 +100,37 @@ def _read(folders: Sequence[Path]) -> list[tuple[Volume, Path]]:
         if each.number == other.number:
             raise ApplianceError(codes.VOLUME_TWICE, f"{one} and {two} are both {each.label}", where=str(two))
     return given
+
+
+def require_all(given: Collection[Volume], where: str) -> None:
+    """Raises ApplianceError: APL-BUNDLE-044, not all volumes of the set are among these."""
+    numbers, count = {each.number for each in given}, max(each.count for each in given)
+    missing = [number for number in range(1, count + 1) if number not in numbers]
+    if missing:
+        told = ", ".join(map(str, missing[:20])) + (" and more" if len(missing) > 20 else "")
+        raise ApplianceError(codes.VOLUMES_MISSING, f"of {count} volumes these are missing: {told}", where=where)
+
+
+def compose(taken: Iterable[Volume]) -> dict[str, list[tuple[Volume, Piece]]]:
+    """File of the bundle -> the pieces that make it up, in order and without a gap.
+
+    Raises:
+        ApplianceError: APL-BUNDLE-048.
+    """
+    composed: dict[str, list[tuple[Volume, Piece]]] = {}
+    for each in taken:
+        for piece in each.pieces:
+            composed.setdefault(piece.path, []).append((each, piece))
+    for path, pieces in composed.items():
+        pieces.sort(key=lambda found: (found[1].offset, found[0].number))
+        end = 0
+        for _, piece in pieces:
+            if piece.offset != end:
+                raise ApplianceError(
+                    codes.VOLUMES_DISAGREE, f"expected a piece at byte {end}, got one at {piece.offset}", where=path
+                )
+            end += piece.size_bytes
+    return composed
 
 
 def _identity(each: Volume) -> tuple[object, ...]:
@@ -249,7 +280,7 @@ def _check_files(each: Volume, folder: Path) -> None:
 
 def _finish(taking: _Taking, target: Path, progress: Progress) -> int:
     """Check that what was taken is the bundle, and give it its name; gives the number of files."""
-    expected = _compose(taking)
+    expected = {path: [piece for _, piece in found] for path, found in compose(taking.taken.values()).items()}
     made = release.read_manifest(taking.bundle)
     _check_bundle(taking, made, expected, progress)
     try:
@@ -261,24 +292,6 @@ def _finish(taking: _Taking, target: Path, progress: Progress) -> int:
     with contextlib.suppress(OSError):  # what is left is removed by the next run
         atomic.remove_tree(taking.draft)
     return len(expected)
-
-
-def _compose(taking: _Taking) -> dict[str, list[Piece]]:
-    """Path -> pieces without a gap, in order."""
-    composed: dict[str, list[Piece]] = {}
-    for number in sorted(taking.taken):
-        for piece in taking.taken[number].pieces:
-            composed.setdefault(piece.path, []).append(piece)
-    for path, pieces in composed.items():
-        pieces.sort(key=lambda piece: piece.offset)
-        end = 0
-        for piece in pieces:
-            if piece.offset != end:
-                raise ApplianceError(
-                    codes.VOLUMES_DISAGREE, f"expected a piece at byte {end}, got one at {piece.offset}", where=path
-                )
-            end += piece.size_bytes
-    return composed
 
 
 def _check_bundle(taking: _Taking, made: Manifest, composed: dict[str, list[Piece]], progress: Progress) -> None:

@@ -23,13 +23,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from appliance.base import atomic
 from appliance.base.digest import PREFIX, digest_bytes
 from appliance.base.errors import ApplianceError, Code
 from appliance.base.progress import Progress
 from appliance.bundle import codes, manifest, seen
-from appliance.bundle.hashing import BLOCK_BYTES, hash_files
+from appliance.bundle.hashing import BLOCK_BYTES, Hashed, hash_files
 from appliance.bundle.manifest import Manifest
 from appliance.bundle.resume import HashedRecord
 from appliance.bundle.tree import Listing, list_folder
@@ -112,9 +113,32 @@ def _blocks(file: Path, path: str) -> Iterator[bytes]:
             yield block
 
 
+class Medium(Protocol):
+    """Where a bundle lies; `hash` gives each file of `sizes`, as `hashing.hash_files` does."""
+
+    @property
+    def folder(self) -> Path:
+        """That in which the manifest and ``trust/`` lie."""
+
+    def list(self) -> Listing: ...
+
+    def hash(self, sizes: Mapping[str, int], progress: Progress) -> Iterator[Hashed]: ...
+
+
+@dataclass(frozen=True)
+class _Folder:
+    folder: Path
+
+    def list(self) -> Listing:
+        return list_folder(self.folder)
+
+    def hash(self, sizes: Mapping[str, int], progress: Progress) -> Iterator[Hashed]:
+        return hash_files(self.folder, sizes, progress)
+
+
 @dataclass(kw_only=True)
 class _Case:
-    folder: Path
+    medium: Medium
     question: BundleQuestion
     progress: Progress
     links: list[Link] = field(default_factory=list)
@@ -126,6 +150,10 @@ class _Case:
 
     def refuse(self, step: str, code: Code, detail: str, path: str = "") -> None:
         self.links.append(Link(kind=step, name="bundle", path=path, ok=False, detail=f"{code.id} {detail}"))
+
+    @property
+    def folder(self) -> Path:
+        return self.medium.folder
 
     @property
     def ok(self) -> bool:
@@ -147,27 +175,47 @@ def verify_bundle(folder: Path, question: BundleQuestion, progress: Progress) ->
         ApplianceError: APL-BUNDLE-029 there is none, APL-BASE-002 the memory or the record of a resumed run cannot be
             written, APL-BUNDLE-028 that record may be written by others.
     """
+    verdict, accepted = _verify(_Folder(folder), question, progress)
+    if accepted is None:
+        return verdict, None
+    found, release = accepted
+    return verdict, VerifiedBundle(
+        folder=folder, manifest=found, manifest_digest=manifest.digest(found), release=release, verdict=verdict
+    )
+
+
+def verify_medium(medium: Medium, question: BundleQuestion, progress: Progress) -> Verdict:
+    """The verdict on a bundle that lies in another form than one folder. Nothing is installed from it as it is, and
+    `BundleQuestion.resume` is not for it.
+
+    Raises:
+        ApplianceError: see `verify_bundle`.
+    """
+    return _verify(medium, question, progress)[0]
+
+
+def _verify(
+    medium: Medium, question: BundleQuestion, progress: Progress
+) -> tuple[Verdict, tuple[Manifest, str] | None]:
+    folder = medium.folder
     if not (folder / manifest.NAME).is_file() or not (folder / TRUST).is_dir():
         raise ApplianceError(codes.NO_BUNDLE, "manifest.json or trust/ is missing", where=str(folder))
-    case = _Case(folder=folder, question=question, progress=progress)
+    case = _Case(medium=medium, question=question, progress=progress)
     with tempfile.TemporaryDirectory(prefix="bundle-") as scratch:
         trust = Path(scratch) / TRUST
         release = _judge_release(case, trust)
         if release is None:
             return case.verdict(), None
         found, statement = release
-        _judge_files(case, found, statement.subjects, list_folder(folder))
+        _judge_files(case, found, statement.subjects, medium.list())
         if not case.ok:
             return case.verdict(), None
         case.established.append(f"{len(found.members)} files, {found.size_bytes} bytes, are those that were released")
         case.established.append(f"it is release {found.version} of {found.bundle}")
-        verdict, digest = case.verdict(), manifest.digest(found)
         if question.memory is not None and question.remembers:
             audit_pack(trust, _of_pack(question), progress)  # held a moment ago; now it is remembered as well
-            seen.remember(question.memory, found, digest)
-        return verdict, VerifiedBundle(
-            folder=folder, manifest=found, manifest_digest=digest, release=statement.digest, verdict=verdict
-        )
+            seen.remember(question.memory, found, manifest.digest(found))
+        return case.verdict(), (found, statement.digest)
 
 
 def _of_pack(question: BundleQuestion) -> Question:
@@ -296,7 +344,7 @@ def _hash(
         case.not_established.append(f"that {len(known)} files, which an interrupted run hashed, were not changed since")
     changed = []
     case.progress.begin("verify files", sum(to_hash.values()))
-    for each in hash_files(case.folder, to_hash, case.progress):
+    for each in case.medium.hash(to_hash, case.progress):
         if each.fault:
             changed.append((codes.UNREADABLE, each.path, f"{each.fault} after {each.size_bytes} bytes"))
         elif each.digest != expected[each.path]:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.bundle import forecast
 from appliance.cli.main import run
-from tests.bundles import write
+from tests.bundles import make_releaser, write
 from tests.volumes import contents, files
 
 
@@ -53,3 +53,19 @@ def test_a_forecast_with_room_and_without(
     code, told = ask(capsys, "forecast", bundle, "--target", tmp_path)
     assert (code, told["error"]["code"]) == (4, "APL-BUNDLE-049")
     assert run(["bundle", "forecast", str(bundle), "--measure", str(bundle), "--medium-mb-per-s", "1"]) == 2
+
+
+def test_volumes_are_verified_as_they_lie(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    releaser = make_releaser(tmp_path / "releaser")
+    bundle = releaser.make(tmp_path / "demo", files=files())
+    ask(capsys, "split", bundle, tmp_path / "all", "--size", "3MB")
+    root = ("--root-digest", releaser.root_digest)
+    assert ask(capsys, "verify", tmp_path / "all", *root)[0] == 0
+    given = sorted((tmp_path / "all").iterdir())
+    assert ask(capsys, "verify", *given, *root)[1]["verified"]
+    code, told = ask(capsys, "verify", *given[1:], *root)
+    assert (code, told["error"]["code"]) == (1, "APL-BUNDLE-044")
+    assert run(["bundle", "verify", str(bundle), str(given[0]), *root]) == 2
+    assert run(["bundle", "verify", str(tmp_path / "all"), *root, "--resume", str(tmp_path / "r")]) == 2
+    assert run(["bundle", "verify", str(bundle), *root, "--resume", str(tmp_path / "r")]) == 0
+    assert not (tmp_path / "r").exists()
