@@ -10,11 +10,13 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.governance.audit import Record
+from appliance.trust import enrollment
+from appliance.trust.ceremony import role_identity
 
 RECEIVED, COPIED, SCANNED = "airlock.received", "airlock.copied", "airlock.scanned"
 APPROVED, RELEASED, RECEIPT = "airlock.approved", "airlock.released", "airlock.receipt"
@@ -80,14 +82,23 @@ def standing(custody: Iterable[Record]) -> Standing:
     return found
 
 
-def as_lines(custody: Iterable[Record]) -> list[dict[str, Any]]:
-    """The form that people and receipts see."""
+def names_of(entries: Sequence[bytes], site_name: str) -> dict[str, str]:
+    """Id of each key that the log enrolls -> the identity that acts with it; `entries` are verified."""
+    return {
+        key_id: found.identity or role_identity(site_name, found.role)
+        for key_id, found in enrollment.enrolled(entries).items()
+    }
+
+
+def as_lines(custody: Iterable[Record], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The form that people and receipts see; `names` maps the id of each key to whose it is."""
     return [
         {
             "time": record.fields["time"],
             "step": str(record.fields["action"]).removeprefix("airlock."),
             "role": record.fields["role"],
             "key_id": record.fields["key_id"],
+            "who": names.get(str(record.fields["key_id"]), ""),
             "log_index": record.index,
             "record": record.digest,
             "details": {name: each for name, each in record.fields["arguments"].items() if name != "import"},

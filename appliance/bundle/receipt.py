@@ -54,7 +54,8 @@ def write(
     found = custody.standing(records)
     if not found.released_at:
         raise ApplianceError(codes.IMPORT_STEP, "it was not released", where=state.id)
-    lines = custody.as_lines(each for each in records if each.fields["action"] != custody.RECEIPT)
+    names = custody.names_of(anchor.entries(), anchor.site_name)
+    lines = custody.as_lines((each for each in records if each.fields["action"] != custody.RECEIPT), names)
     told = canonical(lines)
     statement = statements.verification_summary(
         resource=f"bundle:{state.bundle}/{state.version}",

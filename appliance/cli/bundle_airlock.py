@@ -104,19 +104,20 @@ def custody(call: Call, id: str) -> Result:
 
     lock = _airlock(call)
     state = lock.find(id)
-    lines = records.as_lines(lock.custody(state))
+    anchor = call.parts.anchor
+    lines = records.as_lines(lock.custody(state), records.names_of(anchor.entries(), anchor.site_name))
     rows = [
         (
             each["time"],
             each["step"],
-            each["role"],
+            each["who"].partition(".internal/")[2] or each["role"],
             each["key_id"][7:19],
             each["log_index"],
             " ".join(f"{name}={value}" for name, value in each["details"].items() if value and name != "manifest"),
         )
         for each in lines
     ]
-    text = table(("time", "step", "role", "key", "log index", "details"), rows)
+    text = table(("time", "step", "who", "key", "log index", "details"), rows)
     head = f"import {id} of {state.bundle} {state.version}, manifest {state.manifest}: {state.step}"
     return Result(data={**msgspec.to_builtins(state), "custody": lines}, text=f"{head}\n\n{text}")
 

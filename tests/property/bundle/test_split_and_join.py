@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress
-from appliance.bundle import codes, join, volumes
+from appliance.bundle import codes, join, volume, volumes
 from appliance.bundle.volumes import plan
 from tests.bundles import FILES, write
 from tests.volumes import contents
@@ -85,3 +85,27 @@ def test_what_is_joined_is_what_was_split(seed, most):
             assert caught.value.code is codes.VOLUMES_MISSING
         join.join(folder / "out", given_[-1:], NoProgress())
         assert contents(folder / "out") == contents(folder / "bundle")
+
+
+EXAMPLE = volume.render(
+    volume.Volume(
+        format="appliance-volume/1", bundle="demo", version="1.2.0", manifest=f"sha256:{'1' * 64}",
+        set=f"sha256:{'2' * 64}", most_bytes=100, number=1, count=2,
+        pieces=[
+            volume.Piece(path="a/b", name="a/b", offset=0, size_bytes=3, digest=f"sha256:{'3' * 64}"),
+            volume.Piece(path="c", name="c.piece-0001", offset=0, size_bytes=3, digest=f"sha256:{'4' * 64}"),
+        ],
+    )
+)  # fmt: skip
+
+
+@given(place=st.integers(0, len(EXAMPLE) - 1), cut=st.integers(0, 40), put=st.binary(max_size=40))
+def test_a_volume_json_is_read_as_it_is_written_or_refused(place, cut, put):
+    data = EXAMPLE[:place] + put + EXAMPLE[place + cut :]
+    try:
+        found = volume.parse(data)
+    except ApplianceError as error:
+        if error.code is not codes.VOLUME_INVALID:
+            raise
+    else:
+        assert volume.render(found) == data

@@ -91,6 +91,9 @@ def test_the_whole_way(
     steps = [each["step"] for each in told["custody"]]
     assert steps == ["received", "copied", "scanned", *["approved"] * 3, "released", "receipt", "receipt"]
     assert len({each["key_id"] for each in told["custody"]}) == 4
+    assert {each["who"].partition(".internal/")[2] for each in told["custody"]} == {
+        "roles/operator", "approvers/alice", "approvers/bob", "roles/auditor",
+    }  # fmt: skip
     received = told["custody"][0]["details"]
     assert (received["label"], received["received_from"], received["seal"]) == ("S/N 4711", "A. Courier", "0815")
     assert {each["details"]["manifest"] for each in told["custody"]} == {told["manifest"]}
