@@ -139,6 +139,7 @@ class Airlock:
             if quarantine.exists():
                 quarantine.rename(bundle)
                 atomic.fsync_folder(bundle.parent)
+            bundle.chmod(0o755)  # apt reads a repository as a user of its own
             self._note(actor, custody.RELEASED, state, {"approvers": " ".join(now.approvers)})
             return self._write(msgspec.structs.replace(state, step="released"))
 

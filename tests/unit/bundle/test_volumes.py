@@ -95,6 +95,19 @@ class TestSplit:
         assert most < least <= MOST
         split(large_bundle, tmp_path / "all", least)
 
+    def test_a_stick_that_keeps_no_modes(
+        self, large_bundle: Path, pristine: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As FAT does: a mode that it cannot keep is refused."""
+
+        def refuse(path: object, *rest: object, **options: object) -> None:
+            raise PermissionError(1, "Operation not permitted", str(path))
+
+        monkeypatch.setattr(os, "chmod", refuse)
+        monkeypatch.setattr(Path, "chmod", refuse)
+        again = split(large_bundle, tmp_path / "stick")
+        assert [contents(each) for each in again] == [contents(each) for each in pristine]
+
     def test_another_split_is_not_written_over(self, large_bundle: Path, tmp_path: Path) -> None:
         split(large_bundle, tmp_path / "all")
         before = contents(tmp_path)

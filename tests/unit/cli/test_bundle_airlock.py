@@ -72,6 +72,7 @@ def test_the_whole_way(
     code, told = ask("release-import", id, "--as", "approver/bob")
     assert (code, told["step"], told["folder"]) == (0, "released", str(place / "bundle"))
     assert contents(place / "bundle") == contents(medium)
+    assert (place / "bundle").stat().st_mode & 0o777 == 0o755
     assert not (place / "quarantine").exists()
     assert ask("release-import", id, "--as", "approver/bob")[0] == 0
     assert bring(medium)[1]["step"] == "released"
