@@ -7,8 +7,8 @@ PYTEST := .venv-dev/bin/python -m pytest
 
 # Packages of Debian 12 that a fresh machine may lack. Nothing is asked of apt when they are there.
 DEBIAN_RUNTIME := python3 python3-venv ca-certificates iproute2 util-linux procps
-DEBIAN_BUNDLE := $(DEBIAN_RUNTIME) apt-utils gpg gpg-agent
-DEBIAN_TEST := $(DEBIAN_BUNDLE) git strace openssl jq chromium faketime softhsm2 opensc debootstrap
+DEBIAN_BUNDLE := $(DEBIAN_RUNTIME) apt-utils gpg gpg-agent xorriso
+DEBIAN_TEST := $(DEBIAN_BUNDLE) git strace openssl jq chromium faketime softhsm2 opensc debootstrap fuseiso
 
 .PHONY: help
 help: ## List the targets

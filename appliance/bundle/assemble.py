@@ -10,19 +10,18 @@ Rules
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 
 from appliance.base import atomic
 from appliance.base import codes as base_codes
-from appliance.base.clock import parse_rfc3339
 from appliance.base.digest import PREFIX, digest_bytes
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import Progress
 from appliance.bundle import apt_repository, codes, lock, manifest, own_parts, sbom
 from appliance.bundle.lock import Input, Lock
 from appliance.bundle.manifest import Manifest, Member, Part
+from appliance.bundle.settle import settle
 from appliance.bundle.store import Store
 from appliance.bundle.tree import list_folder
 
@@ -72,7 +71,7 @@ def assemble(
         atomic.make_folder(draft)
         made = _fill(locked, version, root, store, draft, progress)
         atomic.write_bytes(draft / manifest.NAME, manifest.render(made))
-        _settle(draft, made)
+        settle(draft, made)
         draft.rename(target)
         atomic.fsync_folder(target.parent)
     except OSError as error:
@@ -169,14 +168,3 @@ def _members(draft: Path, digests: dict[str, str], executables: set[str]) -> lis
             )
         )
     return members
-
-
-def _settle(draft: Path, made: Manifest) -> None:
-    """Modes and times of rule 3, and everything durable."""
-    instant_s = parse_rfc3339(made.made_at).timestamp()
-    executables = {draft / each.path for each in made.members if each.executable}
-    for path in sorted(draft.rglob("*"), reverse=True):
-        path.chmod(0o755 if path.is_dir() or path in executables else 0o644)
-        os.utime(path, (instant_s, instant_s))
-    draft.chmod(0o755)
-    os.sync()

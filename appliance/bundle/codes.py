@@ -189,3 +189,151 @@ NOT_ASSEMBLED = declare(
     "was left but a draft, which the next build removes.",
     action="Do what the error of the message says, then build again.",
 )
+VOLUME_SIZE = declare(
+    "APL-BUNDLE-040",
+    "The bundle cannot be split to this size",
+    meaning="The first volume cannot hold what has to lie there, there would be more than 999 volumes, or a file that "
+    "has to be cut has a name without room for a number.",
+    action="Give a greater size; the message names the least one where there is one. Nothing was written.",
+    exit_code=2,
+)
+VOLUME_INVALID = declare(
+    "APL-BUNDLE-041",
+    "Not a volume of a bundle",
+    meaning="The folder has no volume.json, or one of another form, or it lists a file by a name that cannot be.",
+    action="Name the folder in which volume.json lies. If it is the right one, copy that volume again from its source.",
+    exit_code=3,
+)
+VOLUME_OTHER = declare(
+    "APL-BUNDLE-042",
+    "A volume of another bundle",
+    meaning="The volumes come from different bundles, or from one bundle that was split in different ways.",
+    action="Give the volumes of one set. To begin with another set, remove the unfinished folder that the message "
+    "names.",
+    exit_code=3,
+)
+VOLUME_TWICE = declare(
+    "APL-BUNDLE-043",
+    "A volume was given twice",
+    meaning="Two of the folders hold the volume of the same number, so that another one is likely to be missing.",
+    action="Give each volume once.",
+    exit_code=2,
+)
+VOLUMES_MISSING = declare(
+    "APL-BUNDLE-044",
+    "Not all volumes were given yet",
+    meaning="What was given is there and kept; the bundle is not complete, and there is no folder of its name.",
+    action="Give the volumes that the message names: appliance bundle join OUT VOLUME. It goes on from here.",
+)
+PIECE_MISSING = declare(
+    "APL-BUNDLE-045",
+    "A file of a volume is missing",
+    meaning="volume.json lists a file that does not lie on the volume: the copy is not complete, or volume.json is "
+    "that of another volume.",
+    action="Copy that volume again from its source, then run the command again: what was good is kept.",
+    exit_code=3,
+)
+PIECE_CHANGED = declare(
+    "APL-BUNDLE-046",
+    "A file of a volume was changed",
+    meaning="Its bytes are not those that were written: a copying error, a failing medium, or tampering.",
+    action="Copy that volume again from its source, then run the command again: what was good is kept.",
+    exit_code=3,
+)
+PIECE_EXTRA = declare(
+    "APL-BUNDLE-047",
+    "A file that does not belong on a volume",
+    meaning="volume.json does not list it, it is no plain file, or has a name that no medium of ours has.",
+    action="Find out where it comes from; then take the volume from a clean copy. Nothing of this volume was taken.",
+    exit_code=3,
+)
+VOLUMES_DISAGREE = declare(
+    "APL-BUNDLE-048",
+    "The volumes do not make up the bundle",
+    meaning="Each volume is as its volume.json says, but put together they are not what manifest.json lists: a piece "
+    "is missing between two others, comes twice, or makes a file of another digest.",
+    action="Do not use these volumes. Split the bundle again from its source.",
+    exit_code=3,
+)
+NO_ROOM = declare(
+    "APL-BUNDLE-049",
+    "Not enough room",
+    meaning="The target has less free space, or fewer free files, than is needed. Nothing was written.",
+    action="Free space or name another target. What is needed: appliance bundle forecast FOLDER --target TARGET.",
+    exit_code=4,
+)
+DEVICE_REFUSED = declare(
+    "APL-BUNDLE-050",
+    "This device is not written to",
+    meaning="It is no whole block device, is in use, belongs to the running system, or cannot be written. Nothing was "
+    "written.",
+    action="Name the whole device of the medium that is to be erased, as root, with none of it mounted.",
+    exit_code=2,
+)
+ERASE_UNCONFIRMED = declare(
+    "APL-BUNDLE-051",
+    "Erasing the device was not confirmed",
+    meaning="Everything on the device will be lost. It has to be named by its serial number, or by its kernel name "
+    "where it has none, so that the wrong one is not hit by a slip.",
+    action="Compare with the label of the medium, then repeat with --yes-erase and what the message gives.",
+    exit_code=2,
+)
+DEVICE_DIFFERS = declare(
+    "APL-BUNDLE-052",
+    "The device gives other bytes than were written",
+    meaning="What was read back from the medium itself is not the image: the medium is failing or lies about its size.",
+    action="Use another medium. What is on this one is not to be used.",
+    exit_code=3,
+)
+NO_SCANNER = declare(
+    "APL-BUNDLE-053",
+    "No malware scanner",
+    meaning="A bundle comes in only after a scanner of the site looked at it. None is set, or it cannot be started.",
+    action="Set airlock.scanner in site.toml or give --scanner; then run the command again: what was copied is kept.",
+    exit_code=2,
+)
+SCAN_REJECTED = declare(
+    "APL-BUNDLE-054",
+    "The malware scanner rejected the bundle",
+    meaning="The scanner ended with another code than 0. Its output is kept, the copy was removed; a good signature "
+    "does not change that.",
+    action="Read the output that the message names and tell the releaser. Importing again scans again, and both scans "
+    "stand in the custody log.",
+    exit_code=3,
+)
+IMPORT_UNKNOWN = declare(
+    "APL-BUNDLE-055",
+    "No such import",
+    meaning="The site has no import of this id.",
+    action="Use the id that appliance bundle import printed: the first 16 digits of the manifest's digest.",
+    exit_code=2,
+)
+RELEASE_UNAPPROVED = declare(
+    "APL-BUNDLE-056",
+    "Two people have to release an import",
+    meaning="Fewer than two approvers released this import since it was last scanned, or they used one key. The one "
+    "who imported does not count.",
+    action="Ask another approver to run: appliance bundle release-import ID --as approver/NAME.",
+    exit_code=5,
+)
+IMPORT_CHANGED = declare(
+    "APL-BUNDLE-057",
+    "What is kept of an import is not what was imported",
+    meaning="A file in quarantine, the output of the scanner or the state of the import was altered. It is not "
+    "released.",
+    action="Find out who had access. Then remove the import's folder below airlock/ of the site and import again.",
+    exit_code=3,
+)
+RECEIPT_INVALID = declare(
+    "APL-BUNDLE-058",
+    "The receipt is not valid",
+    meaning="The file is no receipt, or what it says is not what the site signed.",
+    action="Ask the site for a new one: appliance bundle receipt ID FILE. Check the digest of the site's first root.",
+    exit_code=3,
+)
+IMPORT_STEP = declare(
+    "APL-BUNDLE-059",
+    "The import is not that far",
+    meaning="The steps are: import, scan, two releases, receipt. The one before was not done, or did not succeed.",
+    action="See what was done with appliance bundle custody ID, and do the step before.",
+)

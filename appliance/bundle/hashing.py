@@ -20,6 +20,7 @@ from pathlib import Path
 
 from appliance.base.digest import PREFIX
 from appliance.base.progress import Progress
+from appliance.bundle.resume import Stamp, stamp_of
 
 BLOCK_BYTES = 1 << 20
 _AHEAD = 64  # files that wait for a worker: bounds memory, whatever the number of files
@@ -27,12 +28,16 @@ _AHEAD = 64  # files that wait for a worker: bounds memory, whatever the number 
 
 @dataclass(frozen=True, kw_only=True)
 class Hashed:
-    """`digest` of the file, or why there is none; `size_bytes` is how many bytes were read."""
+    """`digest` of the file, or why there is none; `size_bytes` is how many bytes were read.
+
+    `stamp` is what tells this file from a changed one; None where it changed while it was read.
+    """
 
     path: str
     digest: str
     size_bytes: int
     fault: str
+    stamp: Stamp | None = None
 
 
 def hash_files(
@@ -73,12 +78,15 @@ def hash_file(folder: Path, path: str, size: int, advance: Callable[[int], None]
     try:
         handle = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
+            before = stamp_of(os.fstat(handle))
             while read <= size and (block := os.read(handle, min(BLOCK_BYTES, size - read + 1))):
                 hasher.update(block)
                 read += len(block)
                 advance(len(block))
+            after = stamp_of(os.fstat(handle))
         finally:
             os.close(handle)
     except OSError as error:
         return Hashed(path=path, digest="", size_bytes=read, fault=f"cannot be read: {error.strerror}")
-    return Hashed(path=path, digest=PREFIX + hasher.hexdigest(), size_bytes=read, fault="")
+    stamp = after if after == before else None
+    return Hashed(path=path, digest=PREFIX + hasher.hexdigest(), size_bytes=read, fault="", stamp=stamp)

@@ -96,6 +96,28 @@ def read_manifest(folder: Path) -> Manifest:
         raise ApplianceError(codes.NO_BUNDLE, f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
+def listed_files(folder: Path, made: Manifest) -> dict[str, int]:
+    """Path -> bytes of all files in `folder`, which are those of the manifest and its signatures; none is read.
+
+    Raises:
+        ApplianceError: APL-BUNDLE-021 to -025, -028: the folder could not be verified as it is.
+    """
+    listing = list_folder(folder)
+    for fault in listing.faults:
+        raise ApplianceError(fault.code, fault.detail, where=fault.path)
+    members = {each.path: each.size_bytes for each in made.members}
+    for path, size in members.items():
+        there = listing.sizes.get(path)
+        if there is None:
+            raise ApplianceError(codes.MEMBER_MISSING, f"expected {size} bytes", where=path)
+        if there != size:
+            raise ApplianceError(codes.MEMBER_CHANGED, f"expected {size} bytes, got {there}", where=path)
+    for path in listing.sizes:
+        if path not in members and path != manifest.NAME and not manifest.is_signature(path):
+            raise ApplianceError(codes.MEMBER_EXTRA, "no manifest lists it", where=path)
+    return listing.sizes
+
+
 def _statement(folder: Path, made: Manifest, builder: str, started_at: str, finished_at: str) -> bytes:
     beside = [path for path in list_folder(folder).sizes if manifest.is_signature(path)]
     signatures = {path: digest_file(folder / path) for path in beside if not path.startswith(f"{TRUST}/")}

@@ -8,7 +8,8 @@ Checks, in this order; one that fails ends those that rest on it
 5. `layout`: every file in the folder is a member or a signature, plain, with a name that every medium takes.
 6. `member`: every member is there with its size and digest.
 
-What was seen is remembered only after everything held. The host's clock is not asked.
+What was seen is remembered only after everything held. The host's clock is not asked. A run that was interrupted can go
+on behind the files that it hashed (`resume`).
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from appliance.base import atomic
 from appliance.base.digest import PREFIX, digest_bytes
 from appliance.base.errors import ApplianceError, Code
 from appliance.base.progress import Progress
 from appliance.bundle import codes, manifest, seen
-from appliance.bundle.hashing import BLOCK_BYTES, hash_files
+from appliance.bundle.hashing import BLOCK_BYTES, Hashed, hash_files
 from appliance.bundle.manifest import Manifest
+from appliance.bundle.resume import HashedRecord
 from appliance.bundle.tree import Listing, list_folder
 from appliance.trust import statements
 from appliance.trust.auditor.audit import Question, audit_pack
@@ -50,11 +53,15 @@ class BundleQuestion:
     root_digest: of the first root of who releases, from paper.
     memory: this host's own folder; None remembers nothing, and then rollback is not established.
     not_older_than: the newest witnessed time must be this or later.
+    resume: file of what an interrupted run had hashed (`resume`); None hashes everything.
+    remembers: whether what holds is written to `memory`; where it is not, it is only compared with it.
     """
 
     root_digest: str
     memory: Path | None = None
     not_older_than: dt.datetime | None = None
+    resume: Path | None = None
+    remembers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +88,57 @@ class VerifiedBundle:
         member = next(each for each in self.manifest.members if each.path == path)
         hasher = hashlib.sha256()
         with atomic.open_atomic(target, mode=0o755 if member.executable else 0o644) as file:
-            try:
-                with (self.folder / path).open("rb") as source:
-                    while block := source.read(BLOCK_BYTES):
-                        hasher.update(block)
-                        file.write(block)
-            except OSError as error:
-                raise ApplianceError(codes.UNREADABLE, f"cannot be read: {error.strerror}", where=path) from error
+            for block in _blocks(self.folder / path, path):
+                hasher.update(block)
+                file.write(block)
             found = PREFIX + hasher.hexdigest()
             if found != member.digest:
                 raise ApplianceError(codes.MEMBER_CHANGED, f"expected {member.digest}, got {found}", where=path)
 
 
+def _blocks(file: Path, path: str) -> Iterator[bytes]:
+    """Raises ApplianceError: APL-BUNDLE-028; an error of who writes the blocks is not the medium's."""
+    try:
+        source = file.open("rb", buffering=0)
+    except OSError as error:
+        raise ApplianceError(codes.UNREADABLE, f"cannot be read: {error.strerror}", where=path) from error
+    with source:
+        while True:
+            try:
+                block = source.read(BLOCK_BYTES)
+            except OSError as error:
+                raise ApplianceError(codes.UNREADABLE, f"cannot be read: {error.strerror}", where=path) from error
+            if not block:
+                return
+            yield block
+
+
+class Medium(Protocol):
+    """Where a bundle lies; `hash` gives each file of `sizes`, as `hashing.hash_files` does."""
+
+    @property
+    def folder(self) -> Path:
+        """That in which the manifest and ``trust/`` lie."""
+
+    def list(self) -> Listing: ...
+
+    def hash(self, sizes: Mapping[str, int], progress: Progress) -> Iterator[Hashed]: ...
+
+
+@dataclass(frozen=True)
+class _Folder:
+    folder: Path
+
+    def list(self) -> Listing:
+        return list_folder(self.folder)
+
+    def hash(self, sizes: Mapping[str, int], progress: Progress) -> Iterator[Hashed]:
+        return hash_files(self.folder, sizes, progress)
+
+
 @dataclass(kw_only=True)
 class _Case:
-    folder: Path
+    medium: Medium
     question: BundleQuestion
     progress: Progress
     links: list[Link] = field(default_factory=list)
@@ -107,6 +150,10 @@ class _Case:
 
     def refuse(self, step: str, code: Code, detail: str, path: str = "") -> None:
         self.links.append(Link(kind=step, name="bundle", path=path, ok=False, detail=f"{code.id} {detail}"))
+
+    @property
+    def folder(self) -> Path:
+        return self.medium.folder
 
     @property
     def ok(self) -> bool:
@@ -125,29 +172,50 @@ def verify_bundle(folder: Path, question: BundleQuestion, progress: Progress) ->
     """The verdict, and the bundle where it holds. A bundle that does not hold is a verdict, not an error.
 
     Raises:
-        ApplianceError: APL-BUNDLE-029 there is none, APL-BASE-002 the memory cannot be written.
+        ApplianceError: APL-BUNDLE-029 there is none, APL-BASE-002 the memory or the record of a resumed run cannot be
+            written, APL-BUNDLE-028 that record may be written by others.
     """
+    verdict, accepted = _verify(_Folder(folder), question, progress)
+    if accepted is None:
+        return verdict, None
+    found, release = accepted
+    return verdict, VerifiedBundle(
+        folder=folder, manifest=found, manifest_digest=manifest.digest(found), release=release, verdict=verdict
+    )
+
+
+def verify_medium(medium: Medium, question: BundleQuestion, progress: Progress) -> Verdict:
+    """The verdict on a bundle that lies in another form than one folder. Nothing is installed from it as it is, and
+    `BundleQuestion.resume` is not for it.
+
+    Raises:
+        ApplianceError: see `verify_bundle`.
+    """
+    return _verify(medium, question, progress)[0]
+
+
+def _verify(
+    medium: Medium, question: BundleQuestion, progress: Progress
+) -> tuple[Verdict, tuple[Manifest, str] | None]:
+    folder = medium.folder
     if not (folder / manifest.NAME).is_file() or not (folder / TRUST).is_dir():
         raise ApplianceError(codes.NO_BUNDLE, "manifest.json or trust/ is missing", where=str(folder))
-    case = _Case(folder=folder, question=question, progress=progress)
+    case = _Case(medium=medium, question=question, progress=progress)
     with tempfile.TemporaryDirectory(prefix="bundle-") as scratch:
         trust = Path(scratch) / TRUST
         release = _judge_release(case, trust)
         if release is None:
             return case.verdict(), None
         found, statement = release
-        _judge_files(case, found, statement.subjects, list_folder(folder))
+        _judge_files(case, found, statement.subjects, medium.list())
         if not case.ok:
             return case.verdict(), None
         case.established.append(f"{len(found.members)} files, {found.size_bytes} bytes, are those that were released")
         case.established.append(f"it is release {found.version} of {found.bundle}")
-        verdict, digest = case.verdict(), manifest.digest(found)
-        if question.memory is not None:
+        if question.memory is not None and question.remembers:
             audit_pack(trust, _of_pack(question), progress)  # held a moment ago; now it is remembered as well
-            seen.remember(question.memory, found, digest)
-        return verdict, VerifiedBundle(
-            folder=folder, manifest=found, manifest_digest=digest, release=statement.digest, verdict=verdict
-        )
+            seen.remember(question.memory, found, manifest.digest(found))
+        return case.verdict(), (found, statement.digest)
 
 
 def _of_pack(question: BundleQuestion) -> Question:
@@ -254,14 +322,36 @@ def _judge_files(case: _Case, found: Manifest, subjects: Mapping[str, str], list
     changed = [each for each in faults if each[0] is codes.MEMBER_CHANGED]
     accounted = [each for each in faults if each[0] is not codes.MEMBER_CHANGED]
     _tell(case, "layout", accounted, f"{len(listing.sizes)} files, all accounted for")
+    expected = {path: wanted[path][1] if path in wanted else subjects[path] for path in to_hash}
+    record = HashedRecord(case.question.resume, manifest.digest(found)) if case.question.resume else None
+    ended = False
+    try:
+        changed += _hash(case, to_hash, expected, record)
+        ended = True
+    finally:
+        if record is not None:
+            record.close(ended=ended)
+    _tell(case, "member", changed, f"{len(to_hash)} files have the size and digest that were released")
+
+
+def _hash(
+    case: _Case, sizes: Mapping[str, int], expected: Mapping[str, str], record: HashedRecord | None
+) -> list[tuple[Code, str, str]]:
+    """The files that are not as expected; those that an earlier run hashed are not read."""
+    known = {path for path in sizes if record is not None and record.digest(case.folder, path) == expected[path]}
+    to_hash = {path: size for path, size in sizes.items() if path not in known}
+    if known:
+        case.not_established.append(f"that {len(known)} files, which an interrupted run hashed, were not changed since")
+    changed = []
     case.progress.begin("verify files", sum(to_hash.values()))
-    for each in hash_files(case.folder, to_hash, case.progress):
-        expected = wanted[each.path][1] if each.path in wanted else subjects[each.path]
+    for each in case.medium.hash(to_hash, case.progress):
         if each.fault:
             changed.append((codes.UNREADABLE, each.path, f"{each.fault} after {each.size_bytes} bytes"))
-        elif each.digest != expected:
-            changed.append((codes.MEMBER_CHANGED, each.path, f"expected {expected}, got {each.digest}"))
-    _tell(case, "member", changed, f"{len(to_hash)} files have the size and digest that were released")
+        elif each.digest != expected[each.path]:
+            changed.append((codes.MEMBER_CHANGED, each.path, f"expected {expected[each.path]}, got {each.digest}"))
+        elif record is not None and each.stamp is not None:
+            record.add(each.path, each.digest, each.stamp)
+    return changed
 
 
 def _tell(case: _Case, step: str, faults: list[tuple[Code, str, str]], holds: str) -> None:

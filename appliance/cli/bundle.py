@@ -12,7 +12,7 @@ import click
 
 from appliance.base.errors import EXIT_DONE, EXIT_FAILED
 from appliance.base.progress import NoProgress
-from appliance.cli import bundle_build, bundle_medium
+from appliance.cli import bundle_airlock, bundle_build, bundle_medium, bundle_volumes
 from appliance.cli.bundle_places import STORE, places
 from appliance.cli.command import Call, Result, command, noun
 from appliance.cli.progress import terminal_progress
@@ -145,6 +145,12 @@ def _share(locked: Lock, failures: list[dict[str, str]]) -> str:
 
 group = noun(
     "bundle",
-    "Declare, pin, fetch, build and verify the one medium that brings a site everything.",
-    (lock, outdated, fetch, prune, *bundle_build.COMMANDS, *bundle_medium.COMMANDS),
+    "Declare, pin, fetch, build, verify and bring in the one medium that brings a site everything.",
+    (
+        *(lock, outdated, fetch, prune),
+        *bundle_build.COMMANDS,
+        *bundle_medium.COMMANDS,
+        *bundle_volumes.COMMANDS,
+        *bundle_airlock.COMMANDS,
+    ),
 )

@@ -26,21 +26,34 @@ _SUMS = {"signature": "signed by whom the policy allows, logged, and not revoked
     needs_site=False,
     example="appliance bundle verify /media/stick/core --root-digest sha256:2a97... --memory ./seen",
 )
-@click.argument("folder", type=_folder)
+@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=_folder)
 @click.option("--root-digest", required=True, help="Digest of the releaser's first root, from paper.")
 @click.option(
     "--memory", type=_folder, help="Folder in which this host remembers what it verified; refuses older ones."
 )
 @click.option("--not-older-than", metavar="TIME", help="Refuse a release log that no quorum of witnesses saw since.")
+@click.option(
+    "--resume", type=_folder, metavar="FILE", help="Go on behind what an interrupted run wrote to this file; see docs."
+)
 @click.option("--files", is_flag=True, help="List every statement, not only the sums.")
 def verify(
-    call: Call, folder: Path, root_digest: str, memory: Path | None, not_older_than: str | None, files: bool
+    call: Call,
+    folders: tuple[Path, ...],
+    root_digest: str,
+    memory: Path | None,
+    not_older_than: str | None,
+    resume: Path | None,
+    files: bool,
 ) -> Result:
     """Account for every file of the bundle in FOLDER and for who released it; offline, by no clock, nothing written.
 
-    Ends with code 3 and names every file that is missing, changed, not listed, or no plain file.
+    Ends with code 3 and names every file that is missing, changed, not listed, or no plain file. With --resume a file
+    that an interrupted run hashed is not read again while its size, times, inode and device are the same.
+
+    Instead of the bundle all of its volumes may be given, or the folder in which they lie: they are not joined.
     """
-    from appliance.bundle.verify import BundleQuestion, verify_bundle
+    from appliance.bundle import volume_set
+    from appliance.bundle.verify import BundleQuestion, verify_bundle, verify_medium
 
     if not _DIGEST.fullmatch(root_digest):  # a typing error is no verdict
         raise click.BadParameter(f"expected sha256: and 64 hex digits, got {root_digest!r}", param_hint="--root-digest")
@@ -49,10 +62,21 @@ def verify(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--not-older-than") from error
     question = BundleQuestion(
-        root_digest=root_digest, memory=memory.absolute() if memory else None, not_older_than=since
+        root_digest=root_digest,
+        memory=memory.absolute() if memory else None,
+        not_older_than=since,
+        resume=resume.absolute() if resume else None,
     )
+    volumes = volume_set.folders_of([each.absolute() for each in folders])
+    if not volumes and len(folders) > 1:
+        raise click.UsageError("give one bundle, or all of its volumes")
+    if volumes and resume:
+        raise click.UsageError("--resume is for a bundle in one folder: join the volumes, or verify them in one run")
     with terminal_progress(NoProgress() if call.as_json else None) as progress:
-        verdict, _ = verify_bundle(folder.absolute(), question, progress)
+        if volumes:
+            verdict = verify_medium(volume_set.open_set(volumes), question, progress)
+        else:
+            verdict, _ = verify_bundle(folders[0].absolute(), question, progress)
     return Result(
         data=verdict.as_json(),
         text=verdict.text(files=files, sums=_SUMS),

@@ -107,7 +107,11 @@ class Actor(click.ParamType[str]):
         from appliance.governance.roles import is_actor
 
         if not is_actor(value):
-            self.fail(f"{value!r} is not one of {', '.join(ROLES)}, or approver/NAME, auditor/NAME or builder/NAME.", param, ctx)
+            self.fail(
+                f"{value!r} is not one of {', '.join(ROLES)}, or approver/NAME, auditor/NAME or builder/NAME.",
+                param,
+                ctx,
+            )
         return value
 
 

@@ -457,6 +457,19 @@ class TrainingSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 2
 
 
+class AirlockSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How bundles come in."""
+
+    scanner: Annotated[
+        str,
+        Meta(
+            description="Command of the malware scanner, as clamscan -r; the folder is added as its last word, and any "
+            "exit code but 0 rejects the bundle. Empty: it has to be given with each import."
+        ),
+    ] = ""
+    scan_timeout: Annotated[str, Meta(description="Limit of one scan.")] = "12h"
+
+
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Logs of the programs."""
 
@@ -482,4 +495,5 @@ class SiteFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pipeline: PipelineSection = PipelineSection()
     portal: PortalSection = PortalSection()
     servers: ServersSection = ServersSection()
+    airlock: AirlockSection = AirlockSection()
     log: LogSection = LogSection()

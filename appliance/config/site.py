@@ -110,6 +110,11 @@ class Site:
         return self.folder / "portal"
 
     @property
+    def airlock(self) -> Path:
+        """Imported bundles: in quarantine, or released."""
+        return self.folder / "airlock"
+
+    @property
     def alerts(self) -> Path:
         return self.folder / "alerts"
 
