@@ -53,7 +53,7 @@ integration: dev runtime training servers ## Tests on real servers and environme
 	$(PYTEST) -n 2 tests/integration $(ARGS)
 
 .PHONY: system
-system: dev runtime training airflow ## Tests of the whole product: pipeline, verification, trust, the browser
+system: dev runtime training airflow servers ## Tests of the whole product: pipeline, verification, trust, the browser
 	$(PYTEST) -n 2 tests/system $(ARGS)
 
 .PHONY: fuzz

@@ -106,7 +106,7 @@ def soak(_seed: int) -> Mapping[str, Any]:
 
 
 def bundle(_seed: int) -> Mapping[str, Any]:
-    from tests.system.bundle_proof import prove
+    from tests.system.bundle.proof import prove
 
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
         return prove(Path(folder))
@@ -148,7 +148,7 @@ PROOFS = (
     Proof(
         name="bundle",
         shows="core by two builders who differ in everything: the same bytes; gpu once; three verifiers accept both",
-        covers=("appliance/base", "appliance/bundle", "appliance/trust", "tests/system/bundle_proof.py"),
+        covers=("appliance/base", "appliance/bundle", "appliance/trust", "tests/system/bundle/proof.py"),
         run=bundle,
     ),
     Proof(

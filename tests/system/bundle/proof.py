@@ -14,7 +14,7 @@ from typing import Any
 from appliance.bundle import release
 from appliance.bundle.reproduce import compare
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHER = {"TZ": "Pacific/Auckland", "LC_ALL": "POSIX", "HOME": "/nonexistent", "USER": "other"}
 
 

@@ -25,7 +25,7 @@ from appliance.bundle.assemble import assemble
 from appliance.bundle.manifest import Manifest
 from appliance.bundle.reproduce import compare
 from appliance.bundle.store import Store
-from tests.integration.bundle.conftest import ROOT, Renewed
+from tests.system.bundle.conftest import ROOT, Renewed
 
 pytestmark = pytest.mark.integration
 VERSION = "0.9.0"

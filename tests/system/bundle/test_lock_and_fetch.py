@@ -17,7 +17,7 @@ from appliance.bundle import sources
 from appliance.bundle.apt import Apt
 from appliance.bundle.declaration import Checkout
 from appliance.bundle.store import Store
-from tests.integration.bundle.conftest import ROOT, make_renewed
+from tests.system.bundle.conftest import ROOT, make_renewed
 
 pytestmark = pytest.mark.integration
 NO_NETWORK = {
