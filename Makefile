@@ -50,7 +50,7 @@ unit: dev ## Fast tests: unit, property, fault, meta
 
 .PHONY: integration
 integration: dev runtime training servers ## Tests on real servers and environments
-	$(PYTEST) -n 2 tests/integration $(ARGS)
+	$(PYTEST) -n 3 tests/integration $(ARGS)
 
 .PHONY: system
 system: dev runtime training airflow servers ## Tests of the whole product: pipeline, verification, trust, the browser

@@ -122,7 +122,7 @@ class SinkGate:
         """Judge readings as columns of `columns`; they are those of a batch that `among` marks.
 
         Raises:
-            ApplianceError: APL-INGEST-011, the engine gave up: the keys of a table are more than its memory holds.
+            ApplianceError: APL-INGEST-015, the engine gave up: the keys of a table are more than its memory holds.
         """
         first = np.full(among.size, -1, np.int32)
         self._connection.register("rows", table.append_column(ROW_NUMBER, pa.array(np.flatnonzero(among))))

@@ -308,7 +308,7 @@ def test_an_engine_that_gives_up_stops_the_sink(site, monkeypatch):
     site.put("a.avro", ONE)
     with pytest.raises(ApplianceError, match="memory") as caught:
         site.sink.run()
-    assert caught.value.code.id == "APL-INGEST-011"
+    assert caught.value.code.id == "APL-INGEST-015"
     assert site.content() == {"raw.records": [], "quarantine.readings": [], "silver.readings": []}
 
 
