@@ -69,6 +69,16 @@ def test_one_fault_is_named(releaser: Releaser, medium: Path, tmp_path: Path, na
     assert sorted((tmp_path / "memory").rglob("*")) == before == []
 
 
+def test_a_flipped_byte_of_any_member_is_named(releaser: Releaser, medium: Path) -> None:
+    for member in (each for each in manifest.parse((medium / manifest.NAME).read_bytes()).members if each.size_bytes):
+        path = medium / member.path
+        data = path.read_bytes()
+        flip(path, member.size_bytes // 2)
+        assert broken(judge(releaser, medium)[0]) == [("member", codes.MEMBER_CHANGED.id, member.path)]
+        path.write_bytes(data)
+    assert judge(releaser, medium)[0].ok
+
+
 def test_ten_million_claimed_entries_cost_no_memory(releaser: Releaser, medium: Path) -> None:
     member = {"digest": f"sha256:{'0' * 64}", "executable": False, "part": "docs", "path": "d", "size_bytes": 0}
     (medium / manifest.NAME).write_bytes(canonical({"members": [member] * 1_000_000}))
