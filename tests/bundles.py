@@ -163,6 +163,10 @@ FAULTS: Mapping[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]
     "a byte of the signed Release flipped": (
         lambda folder: flip(folder / "apt/dists/appliance/InRelease", 3),
         [("member", codes.MEMBER_CHANGED.id, "apt/dists/appliance/InRelease")]),
+    "the signed index taken away": (
+        lambda folder: (folder / "apt/dists/appliance/InRelease").unlink(),
+        [("layout", codes.MEMBER_MISSING.id, "apt/dists/appliance/InRelease")],
+    ),
     "the key of the packages exchanged": (
         lambda folder: (folder / "apt/appliance.gpg").write_bytes(b"other"),
         [("member", codes.MEMBER_CHANGED.id, "apt/appliance.gpg")]),

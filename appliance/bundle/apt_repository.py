@@ -8,18 +8,21 @@ Rules
    lock, files come in order of name, and user, folder, locale and time zone do not show.
 2. A package says of itself what the lock says of it: name, version, size and digest. One more or less is refused.
 3. ``Valid-Until`` is left out. A medium is as old as it is, and a host without a network has no newer list to wait
-   for; what is too old is told by the bundle's sequence, not by a clock that may be wrong.
-4. A host trusts this repository by its key (``Signed-By``), never by ``trusted=yes``; `source` is what it writes down.
+   for; what is too old is told by the bundle's version, not by a clock that may be wrong.
+4. One key gives one index the same signatures whenever it signs: Ed25519 has no chance in it, and their instant is the
+   date of the index. The key itself is as old as its kind, so that no index and no host's clock is before it.
+5. A host trusts this repository by its key (``Signed-By``), never by ``trusted=yes``; `source` is what it writes down.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 
 from appliance.base import atomic, process
@@ -34,6 +37,7 @@ FOLDER = "apt"
 KEY = "appliance.gpg"
 SIGNER = "appliance bundle"
 TIMEOUT_S = 900.0
+_KEY_SINCE = dt.datetime(2017, 1, 1, tzinfo=dt.UTC)  # about when gpg learned Ed25519
 _TOOL = "/usr/bin/apt-ftparchive"
 # Read before the machine's own configuration, which then is none: it could add fields.
 _CONFIGURATION = """\
@@ -103,10 +107,9 @@ def sign(folder: Path, key_folder: Path) -> str:
     with _gpg_home(key_folder) as home:
         fingerprint = _the_key(home, key_folder)
         data = (lists / "Release").read_bytes()
-        inline = _gpg(home, "--local-user", fingerprint, "--digest-algo", "SHA512", "--clearsign", stdin=data)
-        apart = _gpg(
-            home, "--local-user", fingerprint, "--digest-algo", "SHA512", "--armor", "--detach-sign", stdin=data
-        )
+        options = ("--local-user", fingerprint, "--digest-algo", "SHA512", *_at(_date_of(data)))
+        inline = _gpg(home, *options, "--clearsign", stdin=data)
+        apart = _gpg(home, *options, "--armor", "--detach-sign", stdin=data)
         public = _gpg(home, "--export", fingerprint)
     atomic.write_bytes(lists / "InRelease", inline)
     atomic.write_bytes(lists / "Release.gpg", apart)
@@ -183,13 +186,23 @@ def _gpg_home(key_folder: Path) -> Iterator[Path]:
 def _the_key(home: Path, key_folder: Path) -> str:
     keys = _fingerprints(home)
     if not keys:
-        _gpg(home, "--passphrase", "", "--quick-generate-key", SIGNER, "ed25519", "sign", "never")
+        _gpg(home, *_at(_KEY_SINCE), "--passphrase", "", "--quick-generate-key", SIGNER, "ed25519", "sign", "never")
         keys = _fingerprints(home)
     if len(keys) != 1:
         raise ApplianceError(
             codes.SIGNING_KEY_REFUSED, f"expected one secret key, got {len(keys)}", where=str(key_folder)
         )
     return keys[0]
+
+
+def _at(instant: dt.datetime) -> tuple[str, str]:
+    """Options of gpg by which it believes this to be now, as long as it runs."""
+    return "--faked-system-time", f"{instant:%Y%m%dT%H%M%S}!"
+
+
+def _date_of(release: bytes) -> dt.datetime:
+    """The instant in the ``Date`` of a Release file that `write` made."""
+    return parsedate_to_datetime(parse_stanza(release.decode("utf-8"))["Date"])
 
 
 def _fingerprints(home: Path) -> list[str]:

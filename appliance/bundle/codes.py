@@ -125,7 +125,7 @@ NOT_RELEASED = declare(
 ROLLED_BACK = declare(
     "APL-BUNDLE-027",
     "Older than what this host has seen",
-    meaning="A release of this bundle with a higher sequence was verified here before, or another one with the same.",
+    meaning="A release of this bundle with a higher version was verified here before, or another one with the same.",
     action="Take the newest release. To go back on purpose, use the rollback of the installed release.",
     exit_code=3,
 )

@@ -9,7 +9,6 @@ Rules
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.base import process
-from appliance.base.clock import parse_rfc3339
+from appliance.base.clock import EPOCH, parse_rfc3339
 from appliance.base.digest import PREFIX
 from appliance.base.errors import ApplianceError
 from appliance.bundle import codes
@@ -137,5 +136,5 @@ def ansible_files(source: Source) -> tuple[str, ...]:
 
 
 def _environment(made_at: str) -> dict[str, str]:
-    epoch_s = int((parse_rfc3339(made_at) - dt.datetime.fromtimestamp(0, dt.UTC)).total_seconds())
+    epoch_s = int((parse_rfc3339(made_at) - EPOCH).total_seconds())
     return {"SOURCE_DATE_EPOCH": str(epoch_s), "TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}

@@ -4,17 +4,16 @@ Rules
 1. The statement is SLSA provenance over the manifest, every member, and every signature beside ``trust/``; its builder
    is the identity that signs.
 2. The index of the Debian packages is signed first, with a key of apt's own kind: the statement names those signatures
-   too, so that nobody can exchange that key on the way.
+   too, so that nobody can exchange that key, or take them away, on the way.
 3. ``trust/`` is an audit pack of the releaser's log as its witnesses saw it last. A statement that they have not seen
    yet is in no pack: `sign` says so, and `seal` writes ``trust/`` again after the log was witnessed.
-4. Signing twice is harmless: a manifest that has its statement gets no second one, nor other signatures beside it.
+4. Signing twice is harmless, also a bundle that was built anew: one key signs one index with the same bytes, and what
+   has its statement gets no second one.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +62,13 @@ def sign(
             Without a statement ``trust/`` is as before; with one, sign again.
     """
     made = read_manifest(folder)
-    known = _statement_of(anchor, manifest.digest(made))
+    sign_packages(folder)
+    beside = [path for path in manifest.SIGNATURES if (folder / path).is_file()]
+    signatures = {path: digest_file(folder / path) for path in beside}
+    known = _statement_of(anchor, {manifest.NAME: manifest.digest(made), **signatures})
     if known is None:
-        sign_packages(folder)
-        statement = _statement(folder, made, signer.enclave.identity(builder), started_at, rfc3339(clock.now()))
+        identity = signer.enclave.identity(builder)
+        statement = _statement(made, signatures, identity, started_at, rfc3339(clock.now()))
         signer.sign(statement, builder)
         known = digest_bytes(statement)
     seal(folder, anchor=anchor, progress=progress)
@@ -118,9 +120,7 @@ def listed_files(folder: Path, made: Manifest) -> dict[str, int]:
     return listing.sizes
 
 
-def _statement(folder: Path, made: Manifest, builder: str, started_at: str, finished_at: str) -> bytes:
-    beside = [path for path in list_folder(folder).sizes if manifest.is_signature(path)]
-    signatures = {path: digest_file(folder / path) for path in beside if not path.startswith(f"{TRUST}/")}
+def _statement(made: Manifest, signatures: Mapping[str, str], builder: str, started_at: str, finished_at: str) -> bytes:
     return statements.release(
         subjects={
             manifest.NAME: manifest.digest(made),
@@ -136,11 +136,10 @@ def _statement(folder: Path, made: Manifest, builder: str, started_at: str, fini
     )
 
 
-def _statement_of(anchor: Anchor, digest: str) -> str | None:
-    """The digest of the release statement about this manifest that the log has, if any."""
+def _statement_of(anchor: Anchor, about: Mapping[str, str]) -> str | None:
+    """The digest of the release statement with these subjects, and perhaps more, that the log has, if any."""
     for path in sorted((anchor.folder / "bundles").glob("[!.]*.sigstore.json")):
-        payload = base64.b64decode(json.loads(path.read_bytes())["dsseEnvelope"]["payload"])
-        statement = statements.parse_statement(payload)
-        if statement.predicate_type == statements.RELEASE and statement.subjects.get(manifest.NAME) == digest:
+        statement = statements.statement_of(path.read_bytes())
+        if statement.predicate_type == statements.RELEASE and about.items() <= statement.subjects.items():
             return statement.digest
     return None

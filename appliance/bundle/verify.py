@@ -14,10 +14,8 @@ on behind the files that it hashed (`resume`).
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -288,8 +286,7 @@ def _release_of(trust: Path, digest: str) -> statements.Statement:
         ApplianceError: APL-BUNDLE-026.
     """
     for path in sorted((trust / "bundles").iterdir()):
-        envelope = json.loads(path.read_bytes())["dsseEnvelope"]  # which the steps of the pack accepted
-        statement = statements.parse_statement(base64.b64decode(envelope["payload"]))
+        statement = statements.statement_of(path.read_bytes())  # which the steps of the pack accepted
         if statement.predicate_type == statements.RELEASE and statement.subjects.get(manifest.NAME) == digest:
             return statement
     raise ApplianceError(codes.NOT_RELEASED, f"no release statement names {digest}", where=manifest.NAME)
@@ -311,6 +308,9 @@ def _judge_files(case: _Case, found: Manifest, subjects: Mapping[str, str], list
         if path in signatures and path not in subjects:
             faults.append((codes.MEMBER_EXTRA, path, "the release does not name it"))
     to_hash = {path: size for path, size in signatures.items() if path in subjects}
+    for path in manifest.SIGNATURES:
+        if path in subjects and path not in signatures and path not in faulty:
+            faults.append((codes.MEMBER_MISSING, path, "the release names it"))
     for path, (size, _) in wanted.items():
         there = listing.sizes.get(path)
         if there is None:

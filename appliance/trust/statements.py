@@ -10,6 +10,8 @@ Rules
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -189,6 +191,19 @@ def verification_summary(
             "slsaVersion": "1.0",
         },
     )
+
+
+def statement_of(bundle: bytes) -> Statement:
+    """The statement in a Sigstore bundle; whether it is signed is another matter.
+
+    Raises:
+        ApplianceError: APL-TRUST-009, there is none that can be read.
+    """
+    try:
+        payload = base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ApplianceError(codes.STATEMENT_INVALID, f"the bundle holds none: {error!r}") from error
+    return parse_statement(payload)
 
 
 def parse_statement(payload: bytes) -> Statement:

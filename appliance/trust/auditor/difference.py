@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +142,7 @@ def _difference(old: Path, new: Path, *, where: str) -> Difference:
 def _signed(folder: Path, digest: str, index: int) -> Signed:
     try:
         bundle = signer.load_bundle(folder / "bundles", digest)
-        statement = statements.parse_statement(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))
+        statement = statements.statement_of(bundle)
         identity = claimed_identity(bundle)
     except (ApplianceError, ValueError, KeyError, TypeError, RecursionError):
         return Signed(digest=digest, log_index=index)

@@ -88,8 +88,8 @@ def verify_release(folder: Path, statements: list[Statement], known: dict[str, R
     with verdict.step("layout"):
         there: dict[str, int] = {}
         faults = list(_list(folder, "", there))
-        signatures = [path for path in SIGNATURES if path in there and path in statement.subjects]
-        wanted |= {path: (there[path], statement.subjects[path]) for path in signatures}
+        signatures = [path for path in SIGNATURES if path in statement.subjects]
+        wanted |= {path: (there.get(path, 0), statement.subjects[path]) for path in signatures}
         faults += [f"{path}: no manifest lists it" for path in there if path not in (*wanted, MANIFEST)]
         faulty = {each.partition(": ")[0] for each in faults}
         faults += [f"{path}: missing" for path in wanted if path not in there and path not in faulty]

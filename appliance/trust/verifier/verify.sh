@@ -1186,8 +1186,8 @@ check_release() { # state file $1, or nothing
     { print $3, line }' "$W/bad" "$W/tree" >"$W/there"
   (($(wc -l <"$W/tree") <= 2 * MAX_MEMBERS)) || echo "the folder: more than $((2 * MAX_MEMBERS)) files" >>"$W/faults"
   # Signatures count with the digest that the release names, and the size that they have.
-  awk -v signatures="$SIGNATURES" 'NR == FNR { if (NF == 2 && $2 ~ signatures) hash[$2] = $1; next }
-    $2 in hash { print $1, hash[$2], $2 }' "$W/released" "$W/there" >>"$W/wanted"
+  awk -v signatures="$SIGNATURES" 'NR == FNR { if (NF == 2 && $2 ~ signatures) hash[$2] = $1; next } { size[$2] = $1 }
+    END { for (path in hash) print size[path] + 0, hash[path], path }' "$W/released" "$W/there" >>"$W/wanted"
   awk 'FILENAME == ARGV[1] { wanted[$3] = 1; next }
     FILENAME == ARGV[2] { there[$2] = 1; if (!($2 in wanted) && $2 != "manifest.json") print $2 ": no manifest lists it"; next }
     { sub(/: .*/, ""); faulty[$0] = 1 }

@@ -200,9 +200,10 @@ def altered(lock, **change):
 def test_the_key_is_made_once_and_is_the_builders_alone(folder, tmp_path):
     key = tmp_path / "key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o700
-    public = (folder / "apt/appliance.gpg").read_bytes()
+    public, signed = (folder / "apt/appliance.gpg").read_bytes(), tree(folder)
     fingerprint = apt_repository.sign(folder, key)
     assert (folder / "apt/appliance.gpg").read_bytes() == public
+    assert tree(folder) == signed  # the same bytes, whenever it signs
     shown = subprocess.run(
         ["gpg", "--homedir", tmp_path, "--with-colons", "--show-keys", folder / "apt/appliance.gpg"],
         capture_output=True, text=True, check=True,

@@ -14,7 +14,7 @@ from appliance.base.progress import NoProgress
 from appliance.bundle import codes, manifest, verify
 from appliance.bundle.verify import BundleQuestion, VerifiedBundle
 from appliance.trust.verdict import Verdict
-from tests.bundles import DEB, FAULTS, FILES, Releaser, flip, make_releaser, write
+from tests.bundles import DEB, FAULTS, FILES, SIGNATURES, Releaser, flip, make_releaser, write
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,19 @@ def test_signing_twice_gives_one_statement(releaser: Releaser, medium: Path) -> 
     assert releaser.sign(medium).witnessed
     assert len(list(releaser.site.trust.glob("bundles/*"))) == before
     assert judge(releaser, medium)[0].ok
+
+
+def test_a_bundle_that_was_built_anew_is_signed_whole_by_the_same_statement(
+    releaser: Releaser, released: Path, tmp_path: Path
+) -> None:
+    before = len(list(releaser.site.trust.glob("bundles/*")))
+    write(tmp_path / "anew")
+    for path in SIGNATURES:
+        (tmp_path / "anew" / path).unlink(missing_ok=True)
+    releaser.sign(tmp_path / "anew")
+    assert len(list(releaser.site.trust.glob("bundles/*"))) == before
+    assert all((tmp_path / "anew" / path).read_bytes() == (released / path).read_bytes() for path in SIGNATURES)
+    assert judge(releaser, tmp_path / "anew")[0].ok
 
 
 def test_no_bundle_here(releaser: Releaser, tmp_path: Path) -> None:
