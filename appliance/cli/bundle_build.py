@@ -165,14 +165,17 @@ def _assemble(
 
 def _raise(said: bytes) -> NoReturn:
     """The error that the assembler ended with, as our own."""
+    from appliance.base import process
     from appliance.bundle import codes
 
     try:
         error = json.loads(said)["error"]
-        message = f"{error['code']} {error['message']}"
-        raise ApplianceError(codes.NOT_ASSEMBLED, message, where=error["where"], hint=error["hint"])
+        message, where, hint = f"{error['code']} {error['message']}", error["where"], error["hint"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ApplianceError(codes.NOT_ASSEMBLED, said.decode("utf-8", "replace")[-500:]) from error
+        raise ApplianceError(
+            codes.NOT_ASSEMBLED, said.decode("utf-8", "replace")[-process.TAIL_CHARACTERS :]
+        ) from error
+    raise ApplianceError(codes.NOT_ASSEMBLED, message, where=where, hint=hint)
 
 
 def _made(made: Manifest, target: Path) -> Result:

@@ -1,15 +1,32 @@
-"""A load of records for tests that kill: it counts what was acknowledged, and at the end each must be there once."""
+"""A load of records for tests that kill: it counts what was acknowledged, and at the end each must be there once.
+
+`servers` are those of such a test: the broker, and what the tables are on.
+"""
 
 import threading
+
+import pytest
 
 from appliance.base.errors import ApplianceError
 from appliance.ingestion.topics.producer import ReadingProducer
 from tests.integration.kill_counts import LONG
+from tests.integration.servers.running import Servers
 from tests.integration.topics.on_servers import records_of
 from tests.integration.topics.test_worker import fleet
 from tests.small_site import batches
 
+SERVERS = ("kafka", "minio", "postgresql")
 PAUSE_S = 0.5 if LONG else 0.05  # between two of the load's batches
+
+
+@pytest.fixture(scope="module")
+def servers():
+    made = Servers()
+    try:
+        made.up(*SERVERS)
+        yield made
+    finally:
+        made.remove()
 
 
 class Load:

@@ -7,24 +7,12 @@ import time
 import pytest
 
 from tests.integration.kill_counts import KILLS
-from tests.integration.servers.running import Servers
-from tests.integration.topics.load import Load, check_each_once
+from tests.integration.topics.load import Load, check_each_once, servers
 from tests.integration.topics.on_servers import records_of, sink
 from tests.integration.topics.test_worker import fleet, until
 
+__all__ = ["servers"]
 pytestmark = pytest.mark.integration
-
-SERVERS = ("kafka", "minio", "postgresql")
-
-
-@pytest.fixture(scope="module")
-def servers():
-    made = Servers()
-    try:
-        made.up(*SERVERS)
-        yield made
-    finally:
-        made.remove()
 
 
 def test_kills_of_the_sink_lose_and_double_nothing(appliance, seed, record_property):

@@ -11,26 +11,15 @@ import time
 import pytest
 
 from tests.integration.kill_counts import KILLS
-from tests.integration.servers.running import Servers
 from tests.integration.storage.killing import gone, kill, running_pid
-from tests.integration.topics.load import Load, check_each_once
+from tests.integration.topics.load import SERVERS, Load, check_each_once, servers
 from tests.integration.topics.on_servers import count_of, sink
 from tests.integration.topics.test_worker import until
 
+__all__ = ["servers"]
 pytestmark = pytest.mark.integration
 
-SERVERS = ("kafka", "minio", "postgresql")
 BACK_S = 240  # a killed server is back, and the sink takes records again, within this on a busy machine
-
-
-@pytest.fixture(scope="module")
-def servers():
-    made = Servers()
-    try:
-        made.up(*SERVERS)
-        yield made
-    finally:
-        made.remove()
 
 
 def test_kills_of_servers_lose_and_double_nothing(appliance, servers, seed, record_property):
