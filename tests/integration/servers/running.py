@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 
 from appliance.config.site import open_site
-from appliance.deploy.servers import plan, postgresql
+from appliance.deploy.servers import lifecycle, plan, postgresql
 from appliance.deploy.servers.place import HOST, place_of
 from appliance.secrets.settings import role_file
 from tests.ports import free_ports
@@ -41,15 +42,16 @@ class Servers:
         return self.product.do("site", "down", *self._only(names), **options)
 
     def status(self):
-        """name -> its row."""
-        return {each["name"]: each for each in self.product.do("site", "status")["servers"]}
+        """name -> its row. By the product's own function: a command for each look would take half a second."""
+        found = lifecycle.status(place_of(open_site(self.product.folder)))
+        return {each.name: dataclasses.asdict(each) for each in found}
 
     def kill(self, name):
         """End a server's process at once, and wait until its supervisor has started another one."""
         before = self.status()[name]["pid"]
         os.kill(before, signal.SIGKILL)
         end = time.monotonic() + 60
-        while self.status()[name]["pid"] in (before, None):
+        while self.status()[name]["pid"] in (before, 0):
             assert time.monotonic() < end, f"{name} was not started again"
             time.sleep(0.2)
 

@@ -21,7 +21,7 @@ from tests.small_site import MEASURES, avro, readings, record
 pytestmark = pytest.mark.integration
 
 FILES = 40
-START_S = 5.0  # of the command itself, on a machine that does other things
+TOLD_S = 5.0  # from its start, beside what any command takes here and now
 
 
 @pytest.fixture
@@ -77,12 +77,13 @@ def test_readings_are_once_in_the_lake_though_both_servers_are_killed(product, s
 
 
 def test_a_database_that_is_away_is_told_with_its_code(product, site):
+    usual_s = seconds_of_a_command(product)
     site.down("postgresql")
     try:
         began = time.monotonic()
         refused = product.run("table", "list")
         assert (refused.code, refused.error["code"]) == (1, "APL-STORAGE-003")
-        assert time.monotonic() - began < 5 + START_S
+        assert time.monotonic() - began < TOLD_S + usual_s
     finally:
         site.up("postgresql")
 
@@ -105,10 +106,11 @@ def test_a_store_that_does_not_let_us_write_is_told_within_seconds(product, site
     given = {key.replace(".", "__"): str(wrong) if value == "wrong" else value for key, value in changes.items()}
     if case == "the auditor's key":
         given["storage__store_secret_file"] = str(site.place.secret_file("minio-auditor"))
+    usual_s = seconds_of_a_command(product)
     product.set(**given)
     began = time.monotonic()
     ended = product.run("ingest", "run", role="data-engineer")
-    assert time.monotonic() - began < 5 + START_S
+    assert time.monotonic() - began < TOLD_S + usual_s
     assert ended.code != 0
     assert ended.error["code"] in code, ended.error
     assert ended.error["hint"]
@@ -118,6 +120,13 @@ def test_a_store_that_does_not_let_us_write_is_told_within_seconds(product, site
         assert checked.code == 4
         assert problem.startswith(f"object store: {ended.error['code']}")
     assert len(list((product.folder / "spool").rglob("*.avro"))) == FILES, "what came in is still there"
+
+
+def seconds_of_a_command(product):
+    """Of one that works, twice over: the machine may be busier a moment later."""
+    began = time.monotonic()
+    product.do("table", "list")
+    return 2 * (time.monotonic() - began)
 
 
 def client_of(minio, site, role):
