@@ -38,7 +38,7 @@ from tests.e2e.testbed import Testbed, command, ip
 RESOLVERS = ("198.18.255.53", "2001:db8:ffff::53")  # off every link: a question takes the default route
 MAX_HOSTS = 200
 SETTLED_S = 2
-DESTINATIONS = 65_536  # in each of the sets; a host that tries more is caught by its total
+DESTINATIONS = 65_536
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 RULES = """\
 table inet sink {
@@ -103,10 +103,14 @@ class Sink:
     Args:
         control_ports: TCP ports of hosts that whoever controls them may talk to: sshd's, and what a browser on the
             operator's desk is to reach. The answers of any other port are counted as attempts.
+        destinations: how many are told apart, of each kind; packets to others are counted, and told as `UNKNOWN`.
     """
 
-    def __init__(self, testbed: Testbed, *, control_ports: Sequence[int] = (22,)) -> None:
+    def __init__(
+        self, testbed: Testbed, *, control_ports: Sequence[int] = (22,), destinations: int = DESTINATIONS
+    ) -> None:
         self.testbed = testbed
+        self._destinations = destinations
         self._control_ports = control_ports
         self._hosts: dict[str, str] = {}  # interface of the sink -> host
         self._listeners = contextlib.ExitStack()
@@ -115,7 +119,7 @@ class Sink:
     def __enter__(self) -> Sink:
         self.namespace = self.testbed.namespace("sink")
         ports = ", ".join(map(str, self._control_ports))
-        self._nft("-f", "-", input=RULES % {"control_ports": ports, "size": DESTINATIONS})
+        self._nft("-f", "-", input=RULES % {"control_ports": ports, "size": self._destinations})
         return self
 
     def __exit__(

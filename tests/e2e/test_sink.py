@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.attempts import attempt
 from tests.e2e.egress import CONTROLS, UNKNOWN, Control, Sample, counted_between
 from tests.e2e.host import NspawnHost
-from tests.e2e.testbed import command, ip
+from tests.e2e.sink import Sink
+from tests.e2e.testbed import Testbed, command, ip
 
 QUIET_S = 20
 COUNTED_S = 5
@@ -104,6 +105,14 @@ def test_frames_that_no_hook_of_ip_would_see_are_counted(host, sink, counted, ki
     assert counted(SEEN[kind]) == [expected]
 
 
+def test_packets_to_more_destinations_than_are_told_apart_are_counted():
+    with Testbed() as testbed, Sink(testbed, destinations=2) as sink, NspawnHost("loud", sink) as loud:
+        attempt(loud, [Control(name="", protocol="udp", destination=f"192.0.2.{n}", port=9) for n in range(1, 21)])
+        found = sink.samples()
+    assert sum(each.packets for each in found) == 20
+    assert max(found, key=lambda each: each.packets).destination == UNKNOWN
+
+
 def test_a_name_is_asked_of_the_resolver_and_reported(host, sink, counted):
     host.run(["getent", "ahosts", "updates.example"], check=False)
     assert {each.key for each in counted(("udp", "2001:db8:ffff::53", 53))} == {
@@ -187,6 +196,18 @@ def test_who_controls_a_host_is_not_counted_but_the_way_back_is(host, sink, coun
     back = Control(name="back", protocol="tcp", destination="198.19.1.1", port=22)
     attempt(host, [back])
     assert [each.key[1:] for each in counted(without_scope(back))] == [without_scope(back)]
+
+
+def test_a_connection_that_a_host_opens_from_a_control_port_is_counted(host, counted):
+    text = (
+        "import socket, struct\n"
+        "opening = struct.pack('!HHIIBBHHH', 22, 9999, 1, 0, 5 << 4, 0x02, 1024, 0, 0)\n"
+        "with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sending:\n"
+        "    sending.sendto(opening, ('198.19.1.1', 0))\n"
+    )
+    host.run(["python3", "-I", "-c", text])
+    expected = ("tcp", "198.19.1.1", 9999)
+    assert [each.key[1:] for each in counted(expected)] == [expected]
 
 
 def test_a_host_reaches_neither_this_machine_nor_its_network(host, counted):
