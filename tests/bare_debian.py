@@ -24,14 +24,15 @@ def bare_debian() -> Path:
     with exclusive(ROOT.with_name(f"{ROOT.name}.lock")):  # tests run side by side
         if not done.exists():
             shutil.rmtree(ROOT, ignore_errors=True)
-            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(ROOT), _mirror()]
+            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(ROOT), mirror()]
             made = subprocess.run(command, capture_output=True, text=True, timeout=900)
             assert made.returncode == 0, (made.stdout + made.stderr)[-3000:]
             done.touch()
     return ROOT
 
 
-def _mirror() -> str:
+def mirror() -> str:
+    """Of Debian 12, as this machine's apt knows it."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(COMPONENT)"],
         capture_output=True, text=True, check=True,
