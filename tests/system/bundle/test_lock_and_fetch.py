@@ -80,6 +80,22 @@ def test_the_lock_has_every_kind_with_its_reasons(renewed):
     assert "//" not in (renewed.checkout / "bundles/demo.lock.json").read_text()
 
 
+def test_every_package_of_debian_has_a_licence_and_a_source(renewed):
+    packages = {each.name: each for each in renewed.lock.inputs if each.kind == "deb"}
+    assert all(each.licence and each.source for each in packages.values())
+    assert packages["mosquitto"].licence == "(BSD-3-Clause OR EPL-2.0) AND BSD-1-Clause"
+    assert packages["libproc2-0"].source.name == "procps"
+
+
+def test_a_package_keeps_its_licence_and_is_not_fetched_for_it(renewed, tmp_path, capsys):
+    made = make_renewed(tmp_path / "checkout", Store(tmp_path / "store"))
+    before = (renewed.checkout / "bundles/demo.lock.json").read_bytes()
+    (made.checkout / "bundles/demo.lock.json").write_bytes(before)
+    code, told = made.ask(capsys, "lock", "demo")
+    assert (code, told["written"]) == (0, False)
+    assert not [each.name for each in made.lock.inputs if each.kind == "deb" and made.store.has(each.digest)]
+
+
 def test_the_base_is_what_debootstrap_installs(renewed, bare_debian):
     listed = subprocess.run(
         ["dpkg-query", f"--admindir={bare_debian}/var/lib/dpkg", "-W", "-f", "${Package}\n"],
