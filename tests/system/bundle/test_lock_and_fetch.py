@@ -65,6 +65,28 @@ def test_outdated_tells_what_a_lock_would_change_and_writes_none(renewed, capsys
     assert told["changes"][1]["licence"].startswith("BSL-1.1 -> ")
 
 
+def test_outdated_tells_flaws_that_a_lock_would_mend(renewed, tmp_path, capsys):
+    path = renewed.checkout / "bundles/demo.lock.json"
+    good = path.read_bytes()
+    older = [
+        msgspec.structs.replace(each, version="0.1") if each.name == "uv" else each for each in renewed.lock.inputs
+    ]
+    osv = {"id": "CVE-1", "modified": "2026-03-01T10:00:00Z", "affected": [{
+        "package": {"ecosystem": "PyPI", "name": "uv"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "0.2"}]}]}]}  # fmt: skip
+    (tmp_path / "CVE-1.json").write_text(json.dumps(osv))
+    path.write_bytes(locks.render(msgspec.structs.replace(renewed.lock, inputs=older)))
+    try:
+        code, told = renewed.ask(capsys, "outdated", "demo", "--advisories", str(tmp_path))
+    finally:
+        path.write_bytes(good)
+    assert code == 1
+    assert [(each["id"], each["version"], each["fixed"]) for each in told["flaws"]["mended"]] == [
+        ("CVE-1", "0.1", "0.2")
+    ]
+    assert told["flaws"]["brought"] == told["flaws"]["stay"] == []
+
+
 def test_the_lock_has_every_kind_with_its_reasons(renewed):
     lock = renewed.lock
     by_name = {each.name: each for each in lock.inputs}
