@@ -30,7 +30,7 @@ DATA_TESTS = (
     "tests/integration/topics/test_kills.py",
     "tests/integration/changes/test_capture.py",
 )
-FUZZ_COVERS = ("appliance/base", "appliance/ingestion/sensitive", "appliance/trust", "tests/fuzz")
+FUZZ_COVERS = ("appliance/base", "appliance/bundle", "appliance/ingestion/sensitive", "appliance/trust", "tests/fuzz")
 
 
 @dataclass(frozen=True, kw_only=True)
