@@ -147,7 +147,8 @@ def _servers_covered() -> Sequence[str]:
 PROOFS = (
     Proof(
         name="bundle",
-        shows="core by two builders who differ in everything: the same bytes; gpu once; three verifiers accept both",
+        shows="core by two builders who differ in everything: the same bytes, and over volumes to a site; gpu once; "
+        "three verifiers accept both",
         covers=("appliance/base", "appliance/bundle", "appliance/trust", "tests/system/bundle/proof.py"),
         run=bundle,
     ),
