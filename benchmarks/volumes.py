@@ -5,7 +5,7 @@
 Both take the same folder from the page cache, in turn, least of the rounds, and both times end when the bytes are on
 the disk. The folder is what of a bundle is not packed already: built programs of ``.servers``, and where those are too
 few the shared objects of this environment. Volumes are plain, so they are larger; the sizes are told beside the times,
-and `docs/adr/0024-volumes-are-plain.md` says why that is meant. Split hashes every byte as well, which gzip does not.
+and `docs/adr/0025-volumes-are-plain.md` says why that is meant. Split hashes every byte as well, which gzip does not.
 """
 
 from __future__ import annotations

@@ -59,8 +59,9 @@ def run(
     stdin: bytes = b"",
     check: bool = True,
     tied: bool = False,
+    shown: bool = False,
 ) -> Completed:
-    """Run to the end and give its output.
+    """Run to the end and give its output; with `shown` its stderr goes where ours does, for one that shows progress.
 
     Raises:
         ApplianceError: APL-BASE-003, it cannot be started, ran past `timeout_s`, or (with `check`) failed.
@@ -72,7 +73,8 @@ def run(
         done = subprocess.run(
             (*_TIE, *command) if tied else command,
             input=stdin,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
             timeout=timeout_s,
             cwd=folder,
             env=environment(extra_environment),
@@ -81,7 +83,7 @@ def run(
         raise ApplianceError(codes.PROCESS_FAILED, f"{command[0]} ran past {timeout_s:g} s") from error
     except OSError as error:
         raise ApplianceError(codes.PROCESS_FAILED, f"{command[0]} cannot be started: {error.strerror}") from error
-    completed = Completed(arguments=command, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+    completed = Completed(arguments=command, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr or b"")
     if check and done.returncode != 0:
         tail = (done.stderr or done.stdout).decode("utf-8", "replace")[-TAIL_CHARACTERS:].strip()
         raise ApplianceError(codes.PROCESS_FAILED, f"{command[0]} ended with {done.returncode}: {tail}")

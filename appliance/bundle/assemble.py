@@ -93,6 +93,7 @@ def _fill(locked: Lock, version: str, root: Path, store: Store, draft: Path, pro
         executables |= {each.path} if each.executable else set()
     apt_repository.write(locked, draft)
     written = lock.render(locked)
+    progress.begin("make our own parts", None)
     with tempfile.TemporaryDirectory(prefix="source-") as scratch:
         source = own_parts.copy_source(root, Path(scratch) / "source")
         for name in own_parts.ansible_files(source):
@@ -110,6 +111,7 @@ def _fill(locked: Lock, version: str, root: Path, store: Store, draft: Path, pro
     ).items():
         _write(draft / name, data)
         executables |= {name} if executable else set()
+    progress.begin("write the bill of materials", None)
     members = _members(draft, digests, executables)
     inside = sbom.read_inside(draft, members, root / GO, sorted(root.glob("servers/*/lock")))
     bill = sbom.render(locked, version=version, members=members, inside=inside)

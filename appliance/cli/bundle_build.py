@@ -33,7 +33,7 @@ _TIMEOUT_S = 3600.0
 @click.argument("name")
 @click.argument("target", type=_folder)
 @places
-def assemble(call: Call, name: str, target: Path, checkout: Path, store: Path | None) -> Result:
+def assemble(_: Call, name: str, target: Path, checkout: Path, store: Path | None) -> Result:
     """Lay out the bundle NAME in the new folder TARGET from its lock and the store of inputs. Asks no network.
 
     The same lock and the same repository give the same bytes, on whatever machine. Sign it with: bundle sign.
@@ -42,7 +42,7 @@ def assemble(call: Call, name: str, target: Path, checkout: Path, store: Path | 
     from appliance.bundle.declaration import Checkout
 
     place = Checkout(checkout.absolute())
-    with terminal_progress(NoProgress() if call.as_json else None) as progress:
+    with terminal_progress() as progress:  # with --json too: `build` runs this and shows it to the one who waits
         made = _assemble(lock.load(place.lock(name)), place, store, target.absolute(), progress)
     return _made(made, target)
 
@@ -72,7 +72,7 @@ def build(call: Call, name: str, target: Path, checkout: Path, store: Path | Non
     words = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--"]
     words += [sys.executable, "-m", "appliance", "bundle", "assemble", name, str(target.absolute()), "--json"]
     told = [*words, "--checkout", str(place.root), "--store", str(stock.folder)]
-    done = process.run(told, timeout_s=_TIMEOUT_S, tied=True, check=False)
+    done = process.run(told, timeout_s=_TIMEOUT_S, tied=True, check=False, shown=not call.as_json)
     if done.returncode:
         _raise(done.stdout)
     return _made(release.read_manifest(target.absolute()), target)

@@ -29,6 +29,9 @@ def command(place: Place, server: str, *, heap_mib: int, other_mib: int) -> tupl
         f"-XX:MaxMetaspaceSize={other_mib}m",
         f"-XX:MaxDirectMemorySize={other_mib}m",
         "-XX:+UseSerialGC",  # two cores: the least memory, and pauses below what clients notice
+        # A development machine starts servers often, for minutes: the optimizing compiler would cost it as much
+        # processor time as everything else that they do (measured: broker, Connect and registry each take half).
+        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",  # the supervisor starts it again
         f"-Djava.io.tmpdir={temporary}",
         "-Djava.awt.headless=true",

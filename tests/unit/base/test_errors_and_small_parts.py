@@ -60,6 +60,12 @@ def test_a_program_that_runs_too_long_is_ended():
         process.run([sys.executable, "-c", "import time; time.sleep(30)"], timeout_s=0.2)
 
 
+def test_a_shown_program_speaks_to_whom_we_speak(capfd):
+    words = [sys.executable, "-c", "import sys; sys.stderr.write('half'); print('done')"]
+    done = process.run(words, timeout_s=20, shown=True)
+    assert (done.stdout, done.stderr, capfd.readouterr().err) == (b"done\n", b"", "half")
+
+
 def test_children_are_told_not_to_phone_home():
     done = process.run([sys.executable, "-c", "import os; print(os.environ['BENTOML_DO_NOT_TRACK'])"], timeout_s=20)
     assert done.stdout == b"True\n"
