@@ -13,9 +13,9 @@ NAMES = ("hello-appliance", "hello-data")
 
 
 def make_package(
-    pool: Path, name: str, *, version: str = "1.0", depends: str = "", doc: str = "", link: str = ""
+    pool: Path, name: str, *, version: str = "1.0", depends: str = "", doc: str = "", link: str = "", packed: str = "xz"
 ) -> Path:
-    """`doc`: text of its copyright file; `link`: what its doc folder is a link to."""
+    """`doc`: text of its copyright file; `link`: what its doc folder is a link to; `packed`: in dpkg-deb's word."""
     target = pool / f"{name}_{version}_all.deb"
     pool.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -37,7 +37,7 @@ def make_package(
         for path in (tree, *tree.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() else 0o644)
-        command = ["dpkg-deb", "--root-owner-group", "--build", tree, target]
+        command = ["dpkg-deb", f"-Z{packed}", "--root-owner-group", "--build", tree, target]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
     return target
 

@@ -131,7 +131,7 @@ def parse(data: bytes, *, where: str) -> Record:
     """Raises ApplianceError: APL-BUNDLE-019."""
     try:
         record = msgspec.json.decode(data, type=Record)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApplianceError(codes.ADVISORY_INVALID, str(error), where=where) from error
     if not (record.schema_version or _SCHEMA).startswith(_SCHEMA):
         told = f"schema_version: expected 1.x, got {record.schema_version!r}"

@@ -199,8 +199,8 @@ NO_ADVISORIES = declare(
 ADVISORY_INVALID = declare(
     "APL-BUNDLE-019",
     "An advisory is not valid",
-    meaning="The named file is no OSV record of schema 1.x, or has a version that its ecosystem does not know. With it "
-    "left out, flaws would be missed in silence; so nothing was judged.",
+    meaning="The named file is no OSV record of schema 1.x. With it left out, flaws would be missed in silence; so "
+    "nothing was judged.",
     action="Fetch the advisories again. When the publisher's record itself is wrong, remove that one file.",
     exit_code=2,
 )

@@ -13,18 +13,16 @@ Source: Debian copyright format 1.0, "License syntax"; SPDX 2.3, annex D.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
-from typing import cast
 
 from cyclonedx import spdx
-from debian.copyright import Copyright, Error, License
+from debian_inspector.deb822 import get_paragraphs_as_field_groups
 
 NO_FILE = "no copyright file"
 NOT_READABLE = "see copyright file"
-logging.getLogger("debian.copyright").addHandler(logging.NullHandler())  # it tells stderr of every old address
 
+_FORMAT = {"format", "format-specification"}  # one of them is in the first paragraph of a machine-readable file
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9+])")
 _VERSIONED = re.compile(r"(A?GPL|LGPL|GFDL)(-NIV)?-(\d)(?:\.(\d))?(?:\.0)?(\+|-only|-or-later)?", re.IGNORECASE)
 _EXCEPTION = re.compile(r"(?P<name>\S+)\s+with\s+(?P<exception>.+?)(?:\s+exceptions?)?", re.IGNORECASE)
@@ -53,17 +51,20 @@ _EXCEPTIONS = {
 
 def licence(text: str) -> str:
     """An SPDX expression, or `NOT_READABLE` with the common licences that the text refers to."""
-    try:
-        read = Copyright(text.splitlines(keepends=True), strict=False)
-        licences = [cast(License | None, each.license) for each in read.all_files_paragraphs()]
-        told = [each.synopsis for each in licences if each]
-    except (Error, ValueError, TypeError):  # the library raises the last two for paragraphs that are none
-        told = []
-    terms = {term for synopsis in told if synopsis.strip() for term in _parts_of_and(expression(synopsis))}
+    terms = {term for synopsis in _synopses(text) if synopsis for term in _parts_of_and(expression(synopsis))}
     if terms:
         return " AND ".join(sorted(terms))
     common = sorted(set(_COMMON.findall(text)))
     return f"{NOT_READABLE}, it refers to {', '.join(common)}" if common else NOT_READABLE
+
+
+def _synopses(text: str) -> list[str]:
+    """The first line of ``License`` in each ``Files`` paragraph; none when the file is not machine-readable."""
+    paragraphs = [{each.name: each.text for each in fields} for fields in get_paragraphs_as_field_groups(text)]
+    if not paragraphs or not _FORMAT & paragraphs[0].keys():
+        return []
+    licences = [each.get("license", "") for each in paragraphs if "files" in each]
+    return [each.partition("\n")[0].strip() for each in licences]
 
 
 def expression(synopsis: str) -> str:

@@ -6,7 +6,8 @@ Rules
 2. Debian's advisories are about source packages, so a binary package is judged by the name and version of its source.
    The signed kernel is a source of its own whose version is that of the kernel's source; it is judged as the latter.
 3. Records that are aliases of each other are one flaw. The first id by name stands for it.
-4. What cannot be judged is told, never left out: a version that nobody can compare, an ecosystem without advisories.
+4. What cannot be judged is told, never left out: a version that nobody can compare, of a package or of a record about
+   one, and an ecosystem without advisories.
 """
 
 from __future__ import annotations
@@ -72,17 +73,34 @@ class Flaw:
                 "upstream": list(self.upstream), "severity": self.severity, "fixed": self.fixed}  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class Unjudged:
+    """A record that has a version which its ecosystem does not know. Real dumps have such.
+
+    Attributes:
+    file: where it lies.
+    package: that it is about, as the bundle has it.
+    """
+
+    file: str
+    id: str
+    package: str
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """Attributes:
     flaws: in order of package and id.
     not_judged: packages with a version that cannot be compared with that of a record.
+    records_not_judged: in order of file; a flaw that one of them is about may be missing.
     without_advisories: ecosystems of packages that no record is about.
     """
 
     packages: int
     flaws: list[Flaw]
     not_judged: list[Package]
+    records_not_judged: list[Unjudged]
     without_advisories: list[str]
 
 
@@ -126,11 +144,7 @@ def of_folder(folder: Path) -> list[Package]:
 
 
 def find(packages: Sequence[Package], advisories: Advisories) -> Found:
-    """The flaws of `packages`.
-
-    Raises:
-        ApplianceError: APL-BUNDLE-019, a record about one of them has a version that its ecosystem does not know.
-    """
+    """The flaws of `packages`."""
     about: dict[tuple[str, str], list[tuple[Advisory, Affected]]] = {}
     for advisory in advisories.standing:
         for affected in advisory.record.affected or ():
@@ -138,16 +152,17 @@ def find(packages: Sequence[Package], advisories: Advisories) -> Found:
                 key = (affected.package.ecosystem, _normal(affected.package.ecosystem, affected.package.name))
                 about.setdefault(key, []).append((advisory, affected))
     flaws, not_judged = [], []
+    unjudged: set[Unjudged] = set()
     for package in packages:
         hits: dict[str, Flaw] = {}
         for advisory, affected in about.get((package.ecosystem, _normal(package.ecosystem, package.name)), ()):
             try:
                 judged = judge(package.version, affected, ecosystem=package.ecosystem)
             except IncomparableError as error:
-                if str(error) != package.version:
-                    told = f"{package.ecosystem} knows no version {str(error)!r} of {package.name}"
-                    raise ApplianceError(codes.ADVISORY_INVALID, told, where=advisory.where) from error
-                not_judged.append(package)
+                if str(error) == package.version:
+                    not_judged.append(package)
+                else:
+                    unjudged.add(_unjudged(package, advisory, error))
                 continue
             if judged.affected:
                 _put(hits, _flaw(package, advisory, affected, judged.fixed))
@@ -157,8 +172,14 @@ def find(packages: Sequence[Package], advisories: Advisories) -> Found:
         packages=len(packages),
         flaws=flaws,
         not_judged=sorted(set(not_judged)),
+        records_not_judged=sorted(unjudged),
         without_advisories=sorted({each.ecosystem for each in packages} - known),
     )
+
+
+def _unjudged(package: Package, advisory: Advisory, error: IncomparableError) -> Unjudged:
+    reason = f"{package.ecosystem} knows no version {str(error)!r}"
+    return Unjudged(file=advisory.where, id=advisory.record.id, package=package.name, reason=reason)
 
 
 def beside(flaws: Iterable[Flaw], others: Iterable[Flaw]) -> list[Flaw]:

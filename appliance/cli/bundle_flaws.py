@@ -100,6 +100,7 @@ def _compared(before: Sequence[Package], after: Sequence[Package], told: Told) -
     from appliance.bundle.flaws import beside, find
 
     old, new = find(before, told.advisories), find(after, told.advisories)
+    new = dataclasses.replace(new, records_not_judged=sorted({*old.records_not_judged, *new.records_not_judged}))
     mended, brought = beside(old.flaws, new.flaws), beside(new.flaws, old.flaws)
     stay = [each for each in new.flaws if each not in brought]
     data = {name: [each.as_json() for each in some] for name, some in (
@@ -128,6 +129,8 @@ def _facts(found: Found, told: Told) -> dict[str, Any]:
         "withdrawn": told.advisories.withdrawn,
         "newest": rfc3339(told.advisories.newest),
         "not_judged": [dataclasses.asdict(each) for each in found.not_judged],
+        "records_not_judged": _records(found),
+        "records_not_judged_details": [dataclasses.asdict(each) for each in found.records_not_judged],
         "without_advisories": found.without_advisories,
     }
 
@@ -136,13 +139,21 @@ def _lines(found: Found, told: Told) -> list[str]:
     days = (told.now - told.advisories.newest).days
     lines = [
         f"{len(found.flaws)} flaws in {found.packages} packages, by {len(told.advisories.standing)} advisories "
-        f"({told.advisories.withdrawn} withdrawn)",
+        f"({told.advisories.withdrawn} withdrawn, {_records(found)} not judged)",
         f"the newest advisory is of {rfc3339(told.advisories.newest)}, {days} days old",
     ]
     if found.without_advisories:
         lines.append(f"not judged, for there is no advisory of: {', '.join(found.without_advisories)}")
     lines += [f"not judged, the version cannot be compared: {each.name} {each.version}" for each in found.not_judged]
+    lines += [
+        f"not judged, {each.id} about {each.package}: {each.reason}; {each.file}" for each in found.records_not_judged
+    ]
     return lines
+
+
+def _records(found: Found) -> int:
+    """How many records are not judged, each once."""
+    return len({each.file for each in found.records_not_judged})
 
 
 COMMANDS = (flaws,)

@@ -8,7 +8,7 @@ import pytest
 from appliance.base.errors import ApplianceError
 from appliance.bundle import advisories, codes, flaws, sbom
 from appliance.bundle.affected import IncomparableError, judge
-from appliance.bundle.flaws import Package
+from appliance.bundle.flaws import Package, Unjudged
 from appliance.bundle.lock import Package as Source
 from tests.bundle_checkout import a_lock, an_input
 
@@ -273,6 +273,7 @@ def test_a_zip_and_a_folder_with_zips_are_read(tmp_path):
         pytest.param(json.dumps({**GOOD, "affected": [{"ranges": [
             {"type": "SEMVER", "events": [{"introduced": "0", "fixed": "1"}]}]}]}).encode(), id="an event of two"),
         pytest.param(b"\xff\xfe", id="no UTF-8"),
+        pytest.param(b'{"database_specific": ' + b"[" * 100_000, id="too deep"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_record_is_named(tmp_path, data):
@@ -283,10 +284,21 @@ def test_a_file_that_is_no_record_is_named(tmp_path, data):
     assert error.value.where == str(tmp_path / "bad.json")
 
 
-def test_a_version_that_its_ecosystem_does_not_know_names_the_file(tmp_path):
-    with pytest.raises(ApplianceError) as error:
-        find(tmp_path, [ONE], a_record("A", PYPI, "one-two", ALWAYS, ("fixed", "no version")))
-    assert (error.value.code, error.value.where) == (codes.ADVISORY_INVALID, str(tmp_path / "osv/0.json"))
+def test_a_record_with_a_version_that_its_ecosystem_does_not_know_is_not_judged_and_the_others_are(tmp_path):
+    other = Package(ecosystem=PYPI, name="other", version="1.0")
+    found = find(
+        tmp_path, [ONE, other],
+        a_record("A", PYPI, "one-two", ALWAYS, ("fixed", "no version")),
+        a_record("B", PYPI, "one-two", *BAD),
+        a_record("C", PYPI, "absent", ALWAYS, ("fixed", "no version")),
+        a_record("D", PYPI, "other", ALWAYS, ("fixed", "no version"), versions=["1.0"]),
+    )  # fmt: skip
+    assert told(found) == [("one-two", "B", "1.1"), ("other", "D", "")]  # a list that names the version is enough
+    assert found.not_judged == []
+    assert found.records_not_judged == [
+        Unjudged(file=str(tmp_path / "osv/0.json"), id="A", package="one-two",
+                 reason="PyPI knows no version 'no version'"),
+    ]  # fmt: skip
 
 
 def test_nothing_to_judge_by_is_an_error(tmp_path):

@@ -74,6 +74,14 @@ def test_a_short_name_of_debian_is_an_spdx_expression(synopsis, spdx):
             "See /usr/share/common-licenses/GPL-2. And\n`/usr/share/common-licenses/Apache-2.0', GPL-3.",
             f"{NOT_READABLE}, it refers to Apache-2.0, GPL-2", id="words with references",
         ),
+        pytest.param(
+            machine_readable("Expat").replace("Format:", "Format-Specification:"), "MIT", id="a draft of the format",
+        ),
+        pytest.param(
+            "A word before.\n\n" + machine_readable("Expat"), NOT_READABLE, id="the format is not told first",
+        ),
+        pytest.param(HEAD + "License: ISC\n\nFiles: *\nLicense: Expat\n", "MIT", id="that of the whole is not read"),
+        pytest.param(machine_readable("\n GPL-2"), NOT_READABLE, id="a text without a short name"),
         pytest.param("\x00\ufffd", NOT_READABLE, id="noise"),
         pytest.param("", NOT_READABLE, id="empty"),
     ],
@@ -112,7 +120,31 @@ def test_a_doc_folder_that_is_a_link_leads_to_the_package_whose_licence_counts(t
     assert found(tmp_path, "one", known) == told
 
 
-@pytest.mark.parametrize("data", [b"", b"!<arch>\n", b"no archive", b"!<arch>\n" + bytes(300)])
+@pytest.mark.parametrize("packed", ["none", "gzip", "xz"])
+def test_a_package_is_read_however_it_is_packed(tmp_path, packed):
+    path = make_package(tmp_path, "plain", doc=machine_readable("Expat"), packed=packed)
+    assert package_licences.read(path, "plain").text == machine_readable("Expat")
+
+
+def part(name, size):
+    return f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{size:<10}`\n".encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"!<arch>\n", id="no part"),
+        pytest.param(b"no archive", id="no archive"),
+        pytest.param(b"!<arch>\n" + bytes(300), id="noise"),
+        pytest.param(b"!<arch>\n" + part("x", -60), id="a part that leads to itself"),
+        pytest.param(b"!<arch>\n" + part("/", -60), id="a table that leads to itself"),
+        pytest.param(b"!<arch>\n" + part("data.tar.zst", 4) + b"\x28\xb5\x2f\xfd", id="zstd"),
+        pytest.param(b"!<arch>\n" + part("data.tar.xz", 600) + b"\xfd7zXZ\0", id="cut off"),
+        pytest.param(b"!<arch>\n" + part("data.tar.xz", 60) + b"\xfd7zXZ\0" + bytes(54), id="no xz"),
+        pytest.param(b"!<arch>\n" + part("data.tar.gz", 60) + b"\x1f\x8b\x08" + bytes(57), id="no gzip"),
+    ],
+)
 def test_what_is_no_package_is_refused(tmp_path, data):
     path = tmp_path / "x.deb"
     path.write_bytes(data)

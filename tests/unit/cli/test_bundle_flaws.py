@@ -66,6 +66,28 @@ def test_the_flaws_of_a_lock(tmp_path, osv, capsys):
     assert "not judged, for there is no advisory of: Debian:12" in lines
 
 
+@pytest.mark.parametrize("against", [False, True])
+def test_a_record_with_an_odd_version_is_told_and_counted(tmp_path, osv, capsys, against):
+    path = a_lock_file(tmp_path / "x.lock.json", "1.0")
+    odd = osv / "PYSEC-9.json"
+    odd.write_text(json.dumps(record("PYSEC-9", {"introduced": "0"}, {"fixed": "1.x.y"})))
+    words = ("flaws", path, "--advisories", osv, *(("--against", path) if against else ()))
+    code, told = ask(capsys, *words)
+    assert code == 0
+    assert [each["id"] for each in told["stay" if against else "flaws"]] == ["GHSA-1", "GHSA-3"]
+    assert (told["advisories"], told["records_not_judged"]) == (4, 1)
+    assert told["records_not_judged_details"] == [
+        {"file": str(odd), "id": "PYSEC-9", "package": "one", "reason": "PyPI knows no version '1.x.y'"}
+    ]
+    assert run(["bundle", *map(str, words)]) == 0
+    out = capsys.readouterr().out
+    assert "2 flaws in 2 packages, by 4 advisories (1 withdrawn, 1 not judged)\n" in out
+    assert f"not judged, PYSEC-9 about one: PyPI knows no version '1.x.y'; {odd}\n" in out
+    odd.write_text("{}")
+    code, told = ask(capsys, *words)
+    assert (code, told["error"]["code"], told["error"]["where"]) == (2, "APL-BUNDLE-019", str(odd))
+
+
 def test_what_a_renewal_mends_and_brings_in(tmp_path, osv, capsys):
     before, after = (a_lock_file(tmp_path / f"{each}.json", each) for each in ("1.0", "1.1"))
     code, told = ask(capsys, "flaws", after, "--against", before, "--advisories", osv)
