@@ -20,6 +20,7 @@ NAMES = (
     "verify",
     "hashing",
     "bundle_hashing",
+    "volumes",
     "rules",
     "table_commits",
     "topic",

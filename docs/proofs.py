@@ -30,7 +30,7 @@ DATA_TESTS = (
     "tests/integration/topics/test_kills.py",
     "tests/integration/changes/test_capture.py",
 )
-FUZZ_COVERS = ("appliance/base", "appliance/ingestion/sensitive", "appliance/trust", "tests/fuzz")
+FUZZ_COVERS = ("appliance/base", "appliance/bundle", "appliance/ingestion/sensitive", "appliance/trust", "tests/fuzz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,8 @@ def _servers_covered() -> Sequence[str]:
 PROOFS = (
     Proof(
         name="bundle",
-        shows="core by two builders who differ in everything: the same bytes; gpu once; three verifiers accept both",
+        shows="core by two builders who differ in everything: the same bytes, and over volumes to a site; gpu once; "
+        "three verifiers accept both",
         covers=("appliance/base", "appliance/bundle", "appliance/trust", "tests/system/bundle/proof.py"),
         run=bundle,
     ),

@@ -12,7 +12,10 @@ from tests.bundle_checkout import a_lock, an_input
 NAMES = ("hello-appliance", "hello-data")
 
 
-def make_package(pool: Path, name: str, *, version: str = "1.0", depends: str = "") -> Path:
+def make_package(
+    pool: Path, name: str, *, version: str = "1.0", depends: str = "", doc: str = "", link: str = "", packed: str = "xz"
+) -> Path:
+    """`doc`: text of its copyright file; `link`: what its doc folder is a link to; `packed`: in dpkg-deb's word."""
     target = pool / f"{name}_{version}_all.deb"
     pool.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -20,13 +23,21 @@ def make_package(pool: Path, name: str, *, version: str = "1.0", depends: str = 
         (tree / "DEBIAN").mkdir(parents=True)
         (tree / "usr/share" / name).mkdir(parents=True)
         (tree / "usr/share" / name / "text").write_text(f"{name} {version}\n")
+        (tree / "usr/share/doc").mkdir()
+        folder = tree / "usr/share/doc" / name
+        if link:
+            folder.symlink_to(link)
+        elif doc:
+            folder.mkdir()
+            (folder / "copyright").write_text(doc)
         (tree / "DEBIAN/control").write_text(
             f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\n"
             f"{f'Depends: {depends}' + chr(10) if depends else ''}Description: a package of a test\n"
         )
         for path in (tree, *tree.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        command = ["dpkg-deb", "--root-owner-group", "--build", tree, target]
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o644)
+        command = ["dpkg-deb", f"-Z{packed}", "--root-owner-group", "--build", tree, target]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
     return target
 

@@ -189,6 +189,28 @@ NOT_ASSEMBLED = declare(
     "was left but a draft, which the next build removes.",
     action="Do what the error of the message says, then build again.",
 )
+NO_ADVISORIES = declare(
+    "APL-BUNDLE-018",
+    "No advisories",
+    meaning="The folder or zip of advisories is not there, cannot be read, or holds no record. Nothing was judged.",
+    action="Give a folder or zip of OSV records, as osv.dev publishes them for each ecosystem; docs/howto/bundle.md.",
+    exit_code=2,
+)
+ADVISORY_INVALID = declare(
+    "APL-BUNDLE-019",
+    "An advisory is not valid",
+    meaning="The named file is no OSV record of schema 1.x. With it left out, flaws would be missed in silence; so "
+    "nothing was judged.",
+    action="Fetch the advisories again. When the publisher's record itself is wrong, remove that one file.",
+    exit_code=2,
+)
+BILL_INVALID = declare(
+    "APL-BUNDLE-031",
+    "The bill of materials cannot be read",
+    meaning="sbom/bundle.cdx.json is missing, is no CycloneDX JSON, or holds a package URL that is none.",
+    action="Verify the bundle first: appliance bundle verify. Then name its folder, or a lock.",
+    exit_code=2,
+)
 VOLUME_SIZE = declare(
     "APL-BUNDLE-040",
     "The bundle cannot be split to this size",

@@ -52,7 +52,7 @@ def resolve(
     brought = apt.resolve(sorted(reasons), host) if reasons else []
     why = wanted_by(brought, reasons)
     base = [Package(name=each.name, version=each.version) for each in host]
-    return base, [_input(each, why[each.name]) for each in brought]
+    return base, [as_input(each, why[each.name]) for each in brought]
 
 
 def wanted_by(brought: Iterable[Stanza], declared: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
@@ -78,7 +78,8 @@ def wanted_by(brought: Iterable[Stanza], declared: Mapping[str, Iterable[str]]) 
     return {name: sorted(why) for name, why in reasons.items()}
 
 
-def _input(stanza: Stanza, why: list[str]) -> Input:
+def as_input(stanza: Stanza, why: list[str]) -> Input:
+    """Without a licence: the lists of Debian tell none."""
     return Input(
         kind="deb",
         name=stanza.name,
@@ -87,5 +88,6 @@ def _input(stanza: Stanza, why: list[str]) -> Input:
         size_bytes=stanza.size_bytes,
         digest=stanza.digest,
         origin=f"Debian {stanza.suite}",
+        source=Package(name=stanza.source[0], version=stanza.source[1]),
         wanted_by=why,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_SOURCE = re.compile(r"(?P<name>\S+)(?:\s+\((?P<version>\S+)\))?")
 _NAME_IN_DEPENDS = re.compile(r"\s*([a-z0-9][a-z0-9+.-]+)")
 
 
@@ -50,6 +51,12 @@ class Stanza:
     def required(self) -> bool:
         """Whether the smallest Debian has it: debootstrap's minbase takes these."""
         return self.fields.get("Priority") == "required" or self.fields.get("Essential") == "yes"
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Name and version of the source package; a rebuild or a renamed binary has another one than its own."""
+        match = _SOURCE.match(self.fields.get("Source", ""))
+        return (match["name"], match["version"] or self.version) if match else (self.name, self.version)
 
     def needs(self) -> set[str]:
         """Names, of packages or provided, that it needs before or while it runs; every alternative is among them."""

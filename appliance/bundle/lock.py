@@ -29,7 +29,7 @@ Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Debian package of the base."""
+    """A Debian package: one of the base, or the source package of an input."""
 
     name: str
     version: str
@@ -44,6 +44,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         licence: SPDX expression where the origin gives one, else its own words; empty when it says nothing.
         origin: where it comes from in words that hold at any mirror: ``Debian bookworm main``, ``PyPI``,
             ``Go github.com/minio/minio``.
+        source: of a Debian package the source package that it was built from: advisories name that one.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     executable: bool = False
     licence: str = ""
     origin: str
+    source: Package | msgspec.UnsetType = msgspec.UNSET
     wanted_by: Annotated[list[str], Meta(min_length=1)]
 
 

@@ -2,14 +2,16 @@
 
 Rules
 1. Debian's lists, pip's choice and the built servers are asked anew each time; the former lock is asked only which
-   wheel pip chose, so that one which the store holds is not fetched a second time.
-2. Wheels are fetched to know their size and licence, and are put into the store; packages of Debian are not.
+   wheel pip chose, so that one which the store holds is not fetched a second time, and for licences of packages.
+2. What comes is put into the store: wheels are fetched to know their size and licence, packages of Debian for their
+   licence. A package that the former lock has with the same digest keeps its licence and is not fetched for it.
 3. `made_at` is that of the former lock when nothing else changed: a lock without news is the same bytes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,11 +19,11 @@ import msgspec
 from appliance.base.clock import rfc3339
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import Progress
-from appliance.bundle import codes, debian, servers, wheels
+from appliance.bundle import codes, debian, package_licences, servers, sources, wheels
 from appliance.bundle.apt import Apt
 from appliance.bundle.chunks import PIPS_AT_ONCE, Chunk, run_chunks
 from appliance.bundle.declaration import Checkout, Wanted
-from appliance.bundle.lock import Input, Lock, parse, render
+from appliance.bundle.lock import Input, Lock, Package, parse, render
 from appliance.bundle.store import Store
 from appliance.bundle.wheels import Pin
 
@@ -49,7 +51,7 @@ def make(
     progress.advance(1)
     base, packages = debian.resolve(apt, wanted.packages, base_updates=wanted.base_updates)
     progress.advance(1)
-    found += packages
+    found += _with_licences(packages, base, apt, store, former, progress)
     found += _wheels(wanted, checkout, store, former, progress)
     made = Lock(
         format="appliance-bundle-lock/1",
@@ -63,6 +65,40 @@ def make(
     if former is not None and msgspec.structs.replace(made, made_at=former.made_at) == former:
         return former
     return made
+
+
+def _with_licences(
+    packages: Sequence[Input],
+    base: Iterable[Package],
+    apt: Apt,
+    store: Store,
+    former: Lock | None,
+    progress: Progress,
+) -> list[Input]:
+    known = {each.digest: each.licence for each in (former.inputs if former else ()) if each.kind == "deb"}
+    unknown = [each for each in packages if not known.get(each.digest)]
+    sources.fetch_packages(unknown, apt=apt, store=store, progress=progress)
+    brought = {each.name: each for each in packages}
+    of_base = {each.name: each.version for each in base}
+
+    def package_of(name: str, asker: str) -> Path | None:
+        """That of the bundle, else that of the base: what `asker` needs is there in one of them."""
+        each = brought.get(name)
+        if each is None:
+            stanza = apt.index.find(name, of_base.get(name, ""))
+            if stanza is None:
+                return None
+            each = debian.as_input(stanza, [f"deb:{asker}"])
+        if not store.has(each.digest, each.size_bytes):
+            sources.fetch_packages([each], apt=apt, store=store, progress=progress)
+        return store.path(each.digest)
+
+    progress.begin("read licences", len(unknown))
+    found = dict(known)
+    for each in unknown:
+        found[each.digest] = package_licences.licence(each.name, package_of)
+        progress.advance(1)
+    return [msgspec.structs.replace(each, licence=found[each.digest]) for each in packages]
 
 
 def _wheels(wanted: Wanted, checkout: Checkout, store: Store, former: Lock | None, progress: Progress) -> list[Input]:

@@ -3,14 +3,17 @@
 Rules
 1. A component for each package, distribution, server and model of the lock, with version, licence, package URL and, as
    its parts, the files that it is in the bundle, each with its SHA-256. Our own files are parts of the product.
-2. What is inside a file that others built in: Go modules as their program lists them, Maven coordinates by the digest
-   of the jar. They are parts of the file.
-3. Every member is there once but the bill itself. Nothing is random and no clock is read: the serial number is a hash
+2. What is inside a file that others built in: Go modules as their program lists them, Go's own library as `stdlib`,
+   Maven coordinates by the digest of the jar. They are parts of the file.
+3. The package URL of a Debian package names the source package as ``upstream``, as scanners expect it: advisories are
+   about source packages.
+4. Every member is there once but the bill itself. Nothing is random and no clock is read: the serial number is a hash
    of the lock and of the members.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
@@ -39,12 +43,14 @@ _TYPES = {
     "data": ComponentType.DATA,
 }
 _TIMEOUT_S = 60.0
+STDLIB = "stdlib"  # what advisories call Go's own library
+_COMPILER = re.compile(r": go(\d+\.\d+(?:\.\d+)?(?:(?:rc|beta)\d+)?)\b")
 _Key = tuple[str, str, str]  # kind, name, version
 
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """A Go module that a program was built from, with the sum of go.sum."""
+    """A Go module that a program was built from, with the sum of go.sum; empty for Go's own library."""
 
     path: str
     version: str
@@ -131,13 +137,16 @@ def read_inside(folder: Path, members: Iterable[Member], go: Path, locks: Iterab
 def _modules(go: Path, program: Path) -> tuple[Module, ...]:
     done = process.run([go, "version", "-m", program], timeout_s=_TIMEOUT_S, check=False)
     found: list[Module] = []
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    compiler = _COMPILER.search(lines[0]) if lines else None
+    for line in lines:
         words = line.split("\t")[1:]
         if len(words) == 4 and words[0] in ("dep", "=>"):
             if words[0] == "=>" and found:
                 found.pop()  # replaced by this one
             found.append(Module(path=words[1], version=words[2], sum=words[3]))
-    return tuple(found)
+    own = [Module(path=STDLIB, version=compiler[1], sum="")] if compiler else []
+    return (*own, *found)
 
 
 def _package(some: Sequence[Input], members: Mapping[str, Member], inside: Inside) -> Component:
@@ -147,11 +156,20 @@ def _package(some: Sequence[Input], members: Mapping[str, Member], inside: Insid
         name=first.name,
         version=first.version,
         bom_ref=f"{first.kind}:{first.name}@{first.version}",
-        purl=_purl(first),
-        licenses=[LicenseFactory().make_from_string(first.licence)] if first.licence else [],
+        purl=purl(first),
+        licenses=[licence(first.licence)] if first.licence else [],
         properties=[Property(name="appliance:origin", value=first.origin)],
         components=[_file(members[each.path], inside) for each in some],
     )
+
+
+def licence(words: str) -> License:
+    """An SPDX identifier or expression where `words` are one, else a licence of that name."""
+    made = LicenseFactory().make_from_string(words)
+    # The library knows no reference of our own to a text in a copyright file, which SPDX allows in an expression.
+    if "LicenseRef-" in words and isinstance(made, DisjunctiveLicense):
+        return LicenseExpression(words)
+    return made
 
 
 def _file(member: Member, inside: Inside) -> Component:
@@ -168,13 +186,14 @@ def _file(member: Member, inside: Inside) -> Component:
 
 
 def _module(path: str, each: Module) -> Component:
+    namespace, _, name = each.path.rpartition("/")
     return Component(
         type=ComponentType.LIBRARY,
         name=each.path,
         version=each.version,
         bom_ref=f"{path}#{each.path}@{each.version}",
-        purl=PackageURL(type="golang", name=each.path, version=each.version),
-        properties=[Property(name="appliance:go_sum", value=each.sum)],
+        purl=PackageURL("golang", namespace or None, name, each.version),
+        properties=[Property(name="appliance:go_sum", value=each.sum)] if each.sum else [],
     )
 
 
@@ -190,10 +209,13 @@ def _jar(path: str, coordinate: str) -> Component:
     )
 
 
-def _purl(each: Input) -> PackageURL:
+def purl(each: Input) -> PackageURL:
+    """The package URL of what an input is of."""
     match each.kind:
         case "deb":
-            return PackageURL("deb", "debian", each.name, each.version, {"arch": "amd64", "distro": "bookworm"})
+            upstream = {"upstream": f"{each.source.name}@{each.source.version}"} if each.source else {}
+            qualifiers = {"arch": "amd64", "distro": "bookworm", **upstream}
+            return PackageURL("deb", "debian", each.name, each.version, qualifiers)
         case "wheel":
             return PackageURL("pypi", None, each.name, each.version)
         case _:

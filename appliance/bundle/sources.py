@@ -81,6 +81,20 @@ def fetch(lock: Lock, *, checkout: Checkout, store: Store, progress: Progress) -
     )
 
 
+def fetch_packages(inputs: Sequence[Input], *, apt: Apt, store: Store, progress: Progress) -> None:
+    """Bring these packages of Debian into the store; `apt` is up to date.
+
+    Raises:
+        ApplianceError: as `fetch` tells of single inputs; those that came before are in the store. APL-BUNDLE-016.
+    """
+    missing = [each for each in inputs if not store.has(each.digest, each.size_bytes)]
+    _check_space(missing, store)
+    progress.begin("fetch packages of Debian", len(missing))
+    for chunk in _chunks(missing):
+        _download(chunk, apt, store)
+        progress.advance(len(chunk))
+
+
 def _check_space(missing: Sequence[Input], store: Store) -> None:
     if not missing:
         return
@@ -147,24 +161,28 @@ def _pip_fetcher(checkout: Checkout, store: Store) -> Callable[[Chunk[Input]], N
 
 def _apt_fetcher(store: Store) -> Callable[[Chunk[Input]], None]:
     apt = Apt(store.incoming("apt"))
-    folder = store.incoming("debs")
     asked = False
 
-    def fetch_packages(chunk: Chunk[Input]) -> None:
+    def fetch_chunk(chunk: Chunk[Input]) -> None:
         nonlocal asked
         if not asked:
             apt.update()
             asked = True
-        for each in chunk:
-            _check_offered(each, apt)
-        apt.download([(each.name, each.version) for each in chunk], folder)
-        for each in chunk:
-            file = folder / _apt_name(each)
-            store.put(file, each.digest)
-            file.unlink()
-        _all_there(chunk, store)
+        _download(chunk, apt, store)
 
-    return fetch_packages
+    return fetch_chunk
+
+
+def _download(chunk: Chunk[Input], apt: Apt, store: Store) -> None:
+    folder = store.incoming("debs")
+    for each in chunk:
+        _check_offered(each, apt)
+    apt.download([(each.name, each.version) for each in chunk], folder)
+    for each in chunk:
+        file = folder / _apt_name(each)
+        store.put(file, each.digest)
+        file.unlink()
+    _all_there(chunk, store)
 
 
 def _check_offered(each: Input, apt: Apt) -> None:

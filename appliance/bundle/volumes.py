@@ -247,6 +247,8 @@ class _Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         hasher, left = hashlib.sha256(), place.size_bytes
         whole, before = self.running.get(place.path) or (hashlib.sha256(), 0)
+        if place.size_bytes == self.sizes[place.path]:
+            whole = hasher  # one piece is the whole: its bytes are hashed once
         with path.open("wb") as out:
             try:
                 source = (self.folder / place.path).open("rb", buffering=0)
@@ -264,7 +266,7 @@ class _Writer:
                             codes.MEMBER_CHANGED, f"it ends {left} bytes before its size", where=place.path
                         )
                     hasher.update(block)
-                    if before == place.offset:
+                    if before == place.offset and whole is not hasher:
                         whole.update(block)
                     out.write(block)
                     left -= len(block)

@@ -12,7 +12,7 @@ import click
 
 from appliance.base.errors import EXIT_DONE, EXIT_FAILED
 from appliance.base.progress import NoProgress
-from appliance.cli import bundle_airlock, bundle_build, bundle_medium, bundle_volumes
+from appliance.cli import bundle_airlock, bundle_build, bundle_flaws, bundle_medium, bundle_volumes
 from appliance.cli.bundle_places import STORE, places
 from appliance.cli.command import Call, Result, command, noun
 from appliance.cli.progress import terminal_progress
@@ -26,39 +26,50 @@ if TYPE_CHECKING:
 
 @command("bundle", "lock", example="appliance bundle lock core", needs_site=False)
 @click.argument("name")
+@bundle_flaws.advisories
 @places
-def lock(call: Call, name: str, checkout: Path, store: Path | None) -> Result:
+def lock(call: Call, name: str, advisories: Path | None, checkout: Path, store: Path | None) -> Result:
     """Pin every input of a bundle anew, and print what differs from the former lock.
 
-    Asks Debian, the package index and the built servers; fetches wheels into the store. bundles/NAME.lock.json is
-    replaced when all of it was found, and left as it is when nothing changed.
+    Asks Debian, the package index and the built servers; fetches wheels and packages into the store.
+    bundles/NAME.lock.json is replaced when all of it was found, and left as it is when nothing changed. With
+    --advisories the known flaws are told that this mends and brings in; none keeps the lock from being written.
     """
     from appliance.base import atomic
     from appliance.bundle.declaration import Checkout
     from appliance.bundle.lock import render
 
     place = Checkout(checkout)
+    told = bundle_flaws.read_advisories(call, advisories)
     former, made, difference = _renew(call, name, place, store)
     if made != former:
         atomic.write_bytes(place.lock(name), render(made))
     data = {"lock": str(place.lock(name)), "written": made != former, "made_at": made.made_at, **difference.as_json()}
-    return Result(data=data, text=_told(former, made, difference))
+    return bundle_flaws.add(
+        Result(data=data, text=_told(former, made, difference)), bundle_flaws.between(former, made, told)
+    )
 
 
 @command("bundle", "outdated", example="appliance bundle outdated core", needs_site=False)
 @click.argument("name")
+@bundle_flaws.advisories
 @places
-def outdated(call: Call, name: str, checkout: Path, store: Path | None) -> Result:
-    """Show what a new lock would change, and write none. Exit code 1 when there is something."""
+def outdated(call: Call, name: str, advisories: Path | None, checkout: Path, store: Path | None) -> Result:
+    """Show what a new lock would change, and write none. Exit code 1 when there is something.
+
+    With --advisories also which known flaws it would mend and bring in; they do not change the exit code.
+    """
     from appliance.bundle.declaration import Checkout
 
+    told = bundle_flaws.read_advisories(call, advisories)
     former, made, difference = _renew(call, name, Checkout(checkout), store)
     changed = made != former
-    return Result(
+    found = Result(
         data={"outdated": changed, **difference.as_json()},
         text=_told(former, made, difference),
         exit_code=EXIT_FAILED if changed else EXIT_DONE,
     )
+    return bundle_flaws.add(found, bundle_flaws.between(former, made, told))
 
 
 @command("bundle", "fetch", example="appliance bundle fetch core", needs_site=False)
@@ -150,6 +161,7 @@ group = noun(
         *(lock, outdated, fetch, prune),
         *bundle_build.COMMANDS,
         *bundle_medium.COMMANDS,
+        *bundle_flaws.COMMANDS,
         *bundle_volumes.COMMANDS,
         *bundle_airlock.COMMANDS,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from appliance.cli.command import Call, Result, command
 from appliance.cli.progress import terminal_progress
 from appliance.cli.text import table
 
+_WIDTH = 160  # of a licence in a table: that of perl names more than twenty
 _folder = click.Path(path_type=Path)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SUMS = {"signature": "signed by whom the policy allows, logged, and not revoked"}
@@ -97,7 +99,7 @@ def inspect(_: Call, folder: Path) -> Result:
     lines += ["", f"{len(made.members)} files, {_size(made.size_bytes)}"]
     lines += [f"  {part:<10} {files:>7} files {_size(size):>10}" for part, (files, size) in parts.items()]
     lines += ["", "licences of what comes from elsewhere"]
-    lines += [f"  {len(some):>5} {name}" for name, some in licences.items()]
+    lines += [f"  {len(some):>5} {textwrap.shorten(name, _WIDTH)}" for name, some in licences.items()]
     data = {
         **facts,
         "files": len(made.members),

@@ -1,7 +1,8 @@
 """The parsers that read what strangers may have written.
 
-To add one: a function that gives a `Loaded`, and a line in `TARGETS`. Keys are new in each run; a kept input therefore
-tests what comes before the signature as it was found, and what comes after by its form.
+To add one: a function that gives a `Loaded`, and a line in `TARGETS`; those of bundles are in `bundle_targets`. Keys
+are new in each run; a kept input therefore tests what comes before the signature as it was found, and what comes after
+by its form.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from appliance.trust.verifier import log as second_log
 from appliance.trust.verifier import policy as second_policy
 from appliance.trust.verifier.policy import TrustedRoot
 from appliance.trust.verifier.verdict import HOSTILE, Refused, Verdict
+from tests.fuzz.bundle_targets import BUNDLE_TARGETS
 from tests.fuzz.registry import Loaded, Target
 from tests.unit.trust.trusting import ARTIFACT, TrustingSite, make_witnessed_site
 
@@ -314,6 +316,7 @@ def load_sealed_file(folder: Path) -> Loaded:
 
 
 TARGETS = (
+    *BUNDLE_TARGETS,
     Target(name="archive", load=load_archive),
     Target(name="audit_record", load=load_audit_record),
     Target(name="bundle", load=load_bundle),

@@ -41,6 +41,7 @@ def make_renewed(folder: Path, store: Store) -> Renewed:
     """Not locked yet."""
     if not (ROOT / ".servers/versitygw/built.json").exists() or shutil.which("apt-get") is None:
         pytest.skip("needs make servers and Debian's apt")
+    folder.mkdir(exist_ok=True)
     for name in ("offline_wheels", "servers", ".servers", ".venv-uv"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "bundles").mkdir()

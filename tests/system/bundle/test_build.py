@@ -20,7 +20,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress
-from appliance.bundle import codes, inspect, lock, manifest, release
+from appliance.bundle import codes, flaws, inspect, lock, manifest, release
 from appliance.bundle.assemble import assemble
 from appliance.bundle.manifest import Manifest
 from appliance.bundle.reproduce import compare
@@ -181,6 +181,17 @@ def test_what_is_not_reproduced_is_named_with_member_and_byte(
     assert made.source != one.source  # which says where to look
 
 
+def test_what_it_says_of_licences_names_packages_of_debian(first: Path) -> None:
+    told = inspect.licences(inspect.read(first))
+    assert any(each.startswith("deb mosquitto ") for each in told["(BSD-3-Clause OR EPL-2.0) AND BSD-1-Clause"])
+    assert inspect.NO_LICENCE not in told
+
+
+def test_its_flaws_are_found_by_the_bill_of_materials(first: Path) -> None:
+    named = {(each.ecosystem, each.name) for each in flaws.of_folder(first)}
+    assert {("Debian:12", "procps"), ("PyPI", "uv"), ("Go", "stdlib")} <= named
+
+
 def test_the_bill_of_materials(first: Path) -> None:
     data = (first / "sbom/bundle.cdx.json").read_text(encoding="utf-8")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(data) is None
@@ -204,6 +215,10 @@ def test_the_bill_of_materials(first: Path) -> None:
     assert "github.com/gofiber/fiber/v2" in modules or len(modules) > 20  # versitygw's
     purls = {each.get("purl", "").partition("@")[0] for each in bill["components"]}
     assert {"pkg:deb/debian/procps", "pkg:pypi/uv", "pkg:generic/versitygw"} <= purls
+    packages = [each for each in bill["components"] if each.get("purl", "").startswith("pkg:deb/")]
+    assert all(each["licenses"] for each in packages)
+    assert any(each["purl"].partition("upstream=")[2].startswith("procps%40") for each in packages)
+    assert "stdlib" in modules
     depends = {each["ref"]: each.get("dependsOn", []) for each in bill["dependencies"]}
     assert any(ref.startswith("deb:libproc2-0@") for ref in depends[next(r for r in depends if "deb:procps@" in r)])
 

@@ -65,6 +65,28 @@ def test_outdated_tells_what_a_lock_would_change_and_writes_none(renewed, capsys
     assert told["changes"][1]["licence"].startswith("BSL-1.1 -> ")
 
 
+def test_outdated_tells_flaws_that_a_lock_would_mend(renewed, tmp_path, capsys):
+    path = renewed.checkout / "bundles/demo.lock.json"
+    good = path.read_bytes()
+    older = [
+        msgspec.structs.replace(each, version="0.1") if each.name == "uv" else each for each in renewed.lock.inputs
+    ]
+    osv = {"id": "CVE-1", "modified": "2026-03-01T10:00:00Z", "affected": [{
+        "package": {"ecosystem": "PyPI", "name": "uv"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "0.2"}]}]}]}  # fmt: skip
+    (tmp_path / "CVE-1.json").write_text(json.dumps(osv))
+    path.write_bytes(locks.render(msgspec.structs.replace(renewed.lock, inputs=older)))
+    try:
+        code, told = renewed.ask(capsys, "outdated", "demo", "--advisories", str(tmp_path))
+    finally:
+        path.write_bytes(good)
+    assert code == 1
+    assert [(each["id"], each["version"], each["fixed"]) for each in told["flaws"]["mended"]] == [
+        ("CVE-1", "0.1", "0.2")
+    ]
+    assert told["flaws"]["brought"] == told["flaws"]["stay"] == []
+
+
 def test_the_lock_has_every_kind_with_its_reasons(renewed):
     lock = renewed.lock
     by_name = {each.name: each for each in lock.inputs}
@@ -78,6 +100,22 @@ def test_the_lock_has_every_kind_with_its_reasons(renewed):
     assert by_name["mosquitto"].origin.startswith("Debian bookworm")
     assert sum(each.size_bytes for each in lock.inputs) < 100_000_000
     assert "//" not in (renewed.checkout / "bundles/demo.lock.json").read_text()
+
+
+def test_every_package_of_debian_has_a_licence_and_a_source(renewed):
+    packages = {each.name: each for each in renewed.lock.inputs if each.kind == "deb"}
+    assert all(each.licence and each.source for each in packages.values())
+    assert packages["mosquitto"].licence == "(BSD-3-Clause OR EPL-2.0) AND BSD-1-Clause"
+    assert packages["libproc2-0"].source.name == "procps"
+
+
+def test_a_package_keeps_its_licence_and_is_not_fetched_for_it(renewed, tmp_path, capsys):
+    made = make_renewed(tmp_path / "checkout", Store(tmp_path / "store"))
+    before = (renewed.checkout / "bundles/demo.lock.json").read_bytes()
+    (made.checkout / "bundles/demo.lock.json").write_bytes(before)
+    code, told = made.ask(capsys, "lock", "demo")
+    assert (code, told["written"]) == (0, False)
+    assert not [each.name for each in made.lock.inputs if each.kind == "deb" and made.store.has(each.digest)]
 
 
 def test_the_base_is_what_debootstrap_installs(renewed, bare_debian):
