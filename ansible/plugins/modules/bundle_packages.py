@@ -5,7 +5,8 @@ Why not ``ansible.builtin.apt``: it needs a package that a bare Debian lacks, an
 
 Rules
 1. Only the bundle's repository is asked, whatever other sources stand on the host.
-2. A package is current when the host has the version of the bundle, or a later one. Then apt is not started.
+2. A package is current when the host has the version of the bundle, or a later one. Then apt is not started. What
+   every Debian has, a bundle has in a newer version or not at all.
 3. Check mode tells what apt would do, with lists of its own: nothing on the host changes, and the source need not be
    set up yet.
 4. Nothing is removed but what `may_remove` names.
@@ -93,10 +94,11 @@ def main() -> None:
         offered = versions_of(bundle.read(PACKAGES).decode())
     except verified_bundle.BundleError as error:
         module.fail_json(msg=str(error))
-    missing = sorted(set(told["names"]) - offered.keys())
+    host = {name: _installed(module, name) for name in told["names"]}
+    missing = [name for name in told["names"] if name not in offered and not host[name]]
     if missing:
-        module.fail_json(msg=f"the bundle {bundle.bundle} has no package {', '.join(missing)}")
-    wanted = [name for name in told["names"] if not _is_current(module, name, offered[name])]
+        module.fail_json(msg=f"neither the host nor the bundle {bundle.bundle} has the package {', '.join(missing)}")
+    wanted = [name for name in told["names"] if name in offered and not _is_current(module, host[name], offered[name])]
     if not wanted:
         module.exit_json(changed=False)
     with tempfile.TemporaryDirectory(prefix="appliance-apt-") as scratch:
@@ -105,12 +107,15 @@ def main() -> None:
     module.exit_json(changed=True, diff={"before": "", "after": "".join(f"{each}\n" for each in lines)})
 
 
-def _is_current(module: AnsibleModule, name: str, version: str) -> bool:
+def _installed(module: AnsibleModule, name: str) -> str:
+    """The version that the host has; empty when it has none."""
     rc, out, _ = module.run_command(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", name])
-    status, _, found = out.partition(" ")
-    if rc or status != "installed":
-        return False
-    return module.run_command(["dpkg", "--compare-versions", found, "ge", version])[0] == 0
+    status, _, version = out.partition(" ")
+    return version if rc == 0 and status == "installed" else ""
+
+
+def _is_current(module: AnsibleModule, found: str, offered: str) -> bool:
+    return bool(found) and module.run_command(["dpkg", "--compare-versions", found, "ge", offered])[0] == 0
 
 
 def _install(module: AnsibleModule, bundle: Path, names: list[str], scratch: Path) -> tuple[dict[str, str], list[str]]:
