@@ -77,6 +77,7 @@ lint: dev ## Format, style, types, import contracts, shell, YAML, spelling, gene
 fix: dev ## Format the code and write the generated pages
 	.venv-dev/bin/ruff format appliance ansible tests benchmarks docs servers
 	.venv-dev/bin/ruff check --fix appliance ansible tests benchmarks docs servers
+	.venv-dev/bin/python docs/role_pages.py
 	.venv-dev/bin/python docs/generate.py
 
 .PHONY: bench
