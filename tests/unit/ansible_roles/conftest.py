@@ -1,4 +1,4 @@
-"""The code under ansible/plugins is imported here as Ansible imports it on a host; the templates are rendered by Ansible."""
+"""The code under ansible/plugins is imported here as Ansible imports it on a host."""
 
 import importlib.util
 import sys

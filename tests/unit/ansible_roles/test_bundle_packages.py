@@ -4,7 +4,9 @@ from pathlib import Path
 
 from appliance.bundle import apt_repository
 
-LIST = "Package: chrony\nArchitecture: amd64\nVersion: 4.3-2+deb12u3\nDescription: x\n\nPackage: jq\nVersion: 1.6-2.1\n\n"
+LIST = (
+    "Package: chrony\nArchitecture: amd64\nVersion: 4.3-2+deb12u3\nDescription: x\n\nPackage: jq\nVersion: 1.6-2.1\n\n"
+)
 SIMULATED = """\
 Reading package lists...
 Remv systemd-timesyncd [252.39-1~deb12u2]

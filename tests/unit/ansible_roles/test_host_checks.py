@@ -65,13 +65,19 @@ PLANTED = {
         {"listeners": [Listener(port=9090, program="java", unit="other.service")]},
         "port 9090, for prometheus, is in use by java of other.service",
     ),
-    "CLOCK_BEHIND": ({"now": dt.datetime(1970, 1, 1, tzinfo=dt.UTC)}, "1970-01-01 00:00 UTC, the bundle is of 2026-01-05"),
+    "CLOCK_BEHIND": (
+        {"now": dt.datetime(1970, 1, 1, tzinfo=dt.UTC)},
+        "1970-01-01 00:00 UTC, the bundle is of 2026-01-05",
+    ),
     "CLOCK_AHEAD": ({"now": dt.datetime(2038, 1, 19, tzinfo=dt.UTC)}, "2038-01-19 00:00 UTC, ten years after"),
     "USER_FOREIGN": (
         {"users": {"appliance-x": User(uid=1000, shell="/bin/bash")}},
         "the user appliance-x is a person's: number 1000, shell /bin/bash",
     ),
-    "UNIT_FOREIGN": ({"units": {"appliance-x.service": "[Unit]\n"}}, "/etc/systemd/system/appliance-x.service is not ours"),
+    "UNIT_FOREIGN": (
+        {"units": {"appliance-x.service": "[Unit]\n"}},
+        "/etc/systemd/system/appliance-x.service is not ours",
+    ),
 }  # fmt: skip
 
 
@@ -96,9 +102,7 @@ def test_all_are_named_at_once_in_the_order_of_the_checks():
     worst = {**GOOD}
     for changes, _ in PLANTED.values():
         worst |= changes
-    worst["places"] = {
-        place: Filesystem(device=1, free_bytes=0, noexec=True, read_only=True) for place in NEEDS.places
-    }
+    worst["places"] = {place: Filesystem(device=1, free_bytes=0, noexec=True, read_only=True) for place in NEEDS.places}
     named = list(dict.fromkeys(each.id for each in findings(Host(**worst), NEEDS)))
     assert named == [each for each in CHECKS if each != "CLOCK_BEHIND"]  # the clock cannot be both
 

@@ -27,7 +27,7 @@ def test_another_manifest_is_refused(bundle):
 
 
 def test_no_bundle_there(tmp_path):
-    with pytest.raises(verified_bundle.BundleError, match="manifest.json: cannot be read: No such file"):
+    with pytest.raises(verified_bundle.BundleError, match=r"manifest\.json: cannot be read: No such file"):
         verified_bundle.load(tmp_path, "sha256:00")
 
 
@@ -47,7 +47,9 @@ def test_a_folder_is_copied_with_its_modes(bundle, plugin, tmp_path):
 
 def test_a_changed_file_leaves_nothing(bundle, plugin, tmp_path):
     (bundle.folder / "servers/web/web").write_bytes(b"Program")
-    with pytest.raises(verified_bundle.BundleError, match=f"servers/web/web: expected {digest(b'program')}, got sha256"):
+    with pytest.raises(
+        verified_bundle.BundleError, match=f"servers/web/web: expected {digest(b'program')}, got sha256"
+    ):
         plugin("modules", "bundle_files").make(bundle, "servers/web", tmp_path / "release" / "web", check=False)
     assert list((tmp_path / "release").iterdir()) == []
 
