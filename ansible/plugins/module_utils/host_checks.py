@@ -24,8 +24,11 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Filesystem:
+    """`used_bytes`: what lies below the place itself already."""
+
     device: int
     free_bytes: int
+    used_bytes: int = 0
     noexec: bool = False
     read_only: bool = False
 
@@ -70,7 +73,7 @@ class Host:
 @dataclass(frozen=True, kw_only=True)
 class Needs:
     """Attributes:
-    places: bytes that are going to be written below each place.
+    places: bytes that each place has when all is installed and running; what it has already counts.
     programs: places from which programs are started.
     ports: port -> role that listens on it.
     not_before: instants that are in the past for certain: those of the bundle and of its witnesses.
@@ -125,7 +128,7 @@ def _space(host: Host, needs: Needs) -> Iterator[tuple[str, str]]:
         if place in host.places:
             by_device.setdefault(host.places[place].device, []).append(place)
     for places in by_device.values():
-        wanted = sum(needs.places[each] for each in places)
+        wanted = sum(max(0, needs.places[each] - host.places[each].used_bytes) for each in places)
         free = min(host.places[each].free_bytes for each in places)
         if free < wanted:
             found = f"{', '.join(places)}: expected {wanted // _MIB} MiB free, got {free // _MIB} MiB"
@@ -207,8 +210,8 @@ def merged(told: Sequence[Mapping[str, Any]]) -> Needs:
     """The needs of all roles of a host. Memory and places add up.
 
     Args:
-        told: for each role `role`, and as far as it needs them `memory_mib`, `cores`, `places` (path -> bytes),
-            `programs`, `ports` and `not_before` (RFC 3339).
+        told: for each role `role`, and as far as it needs them `memory_mib`, `cores`, `places` (each with
+            `path` and `bytes`), `programs`, `ports` and `not_before` (RFC 3339).
 
     Raises:
         ValueError: two roles want one port, or an instant or a key is none.
@@ -219,8 +222,10 @@ def merged(told: Sequence[Mapping[str, Any]]) -> Needs:
     for each in told:
         if each.keys() - keys:
             raise ValueError(f"{each.get('role')}: unknown needs {sorted(each.keys() - keys)}")
-        for place, size in each.get("places", {}).items():
-            places[place] = places.get(place, 0) + int(size)
+        for place in each.get("places", ()):
+            if not place["path"].startswith("/"):
+                raise ValueError(f"{each.get('role')}: expected a full path, got {place['path']!r}")
+            places[place["path"]] = places.get(place["path"], 0) + int(place["bytes"])
         for port in map(int, each.get("ports", ())):
             if port in ports:
                 raise ValueError(f"{ports[port]} and {each['role']} both want port {port}; set another for one of them")

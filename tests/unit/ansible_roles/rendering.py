@@ -57,6 +57,14 @@ def render(template: Path, variables: dict[str, Any]) -> str:
     return Templar(loader=_LOADER, variables=variables).template(trust_as_template(template.read_text()))
 
 
+def needs_of(role: Path) -> dict[str, Any] | None:
+    """What the verb preflight of a role says that it needs, if anything."""
+    for task in _LOADER.load_from_file(str(role / "tasks/preflight.yml"), trusted_as_template=True):
+        for value in task.get("ansible.builtin.set_fact", {}).values():
+            return Templar(loader=_LOADER, variables=variables_of(role.name)).template(value)
+    return None
+
+
 def units() -> Iterator[tuple[str, str]]:
     """A name for the case and the text of every unit that a role has made, on metal and in a container."""
     template = ROOT / "roles/service_unit/templates/etc/systemd/system/service.j2"

@@ -110,6 +110,7 @@ def test_all_are_named_at_once_in_the_order_of_the_checks():
 @pytest.mark.parametrize(
     "changes",
     [
+        {"places": {place: Filesystem(device=1, free_bytes=0, used_bytes=3 * GIB) for place in NEEDS.places}},
         {"listeners": [Listener(port=9090, program="prometheus", unit="appliance-prometheus.service")]},
         {"init_state": "degraded"},
         {
@@ -119,7 +120,12 @@ def test_all_are_named_at_once_in_the_order_of_the_checks():
             }
         },
     ],
-    ids=["our own service listens", "somebody else's unit failed", "two filesystems with what each needs"],
+    ids=[
+        "it is there already",
+        "our own service listens",
+        "somebody else's unit failed",
+        "two filesystems with what each needs",
+    ],
 )
 def test_no_problem(changes):
     assert findings(Host(**{**GOOD, **changes}), NEEDS) == []
@@ -128,8 +134,21 @@ def test_no_problem(changes):
 def test_the_needs_of_roles_add_up():
     needs = merged(
         [
-            {"role": "a", "memory_mib": "100", "places": {"/var": 5}, "ports": [1], "programs": ["/opt"]},
-            {"role": "b", "memory_mib": 20, "cores": 4, "places": {"/var": "7"}, "ports": ["2"], "programs": ["/opt"]},
+            {
+                "role": "a",
+                "memory_mib": "100",
+                "places": [{"path": "/var", "bytes": 5}],
+                "ports": [1],
+                "programs": ["/opt"],
+            },
+            {
+                "role": "b",
+                "memory_mib": 20,
+                "cores": 4,
+                "places": [{"path": "/var", "bytes": "7"}],
+                "ports": ["2"],
+                "programs": ["/opt"],
+            },
             {"role": "c", "not_before": ["2026-01-05T18:00:00Z"]},
         ]
     )
@@ -148,6 +167,7 @@ def test_the_needs_of_roles_add_up():
     [
         ([{"role": "a", "ports": [1]}, {"role": "b", "ports": ["1"]}], "a and b both want port 1"),
         ([{"role": "a", "prots": [1]}], r"a: unknown needs \['prots'\]"),
+        ([{"role": "a", "places": [{"path": "{{ x }}", "bytes": 1}]}], "a: expected a full path, got"),
         ([{"role": "a", "not_before": ["2026-01-05T18:00:00"]}], "expected an instant with its zone"),
     ],
 )

@@ -39,3 +39,10 @@ def test_the_filesystem_of_a_place_that_is_not_there(plugin, tmp_path):
     assert found.device == tmp_path.stat().st_dev
     assert 0 < found.free_bytes <= os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
     assert not found.read_only
+    assert found.used_bytes == 0
+
+
+def test_what_a_place_has_already(plugin, tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_bytes(b"x" * 10_000)
+    assert 10_000 <= plugin("modules", "host_preflight").used_bytes(tmp_path) < 20_000

@@ -7,9 +7,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.module_utils.host_checks import merged
 
 from tests.unit.ansible_roles.conftest import ROOT
-from tests.unit.ansible_roles.rendering import CONTAINER, ROLES, SHARED, VERBS, data_of, render, tasks_of, variables_of
+from tests.unit.ansible_roles.rendering import (
+    CONTAINER,
+    ROLES,
+    SHARED,
+    VERBS,
+    data_of,
+    needs_of,
+    render,
+    tasks_of,
+    variables_of,
+)
 
 NAMES = [role.name for role in ROLES]
 SERVICES = [name for name in NAMES if name not in SHARED]
@@ -143,6 +154,15 @@ def test_a_template_is_whole_with_the_defaults(template):
         assert "{{ " not in text.replace("{{ $labels", "")
         if Path(template).stem.endswith(".yml"):
             assert isinstance(yaml.safe_load(text), dict)
+
+
+def test_the_needs_of_all_roles_can_be_added_up():
+    told = {name: needs_of(ROOT / "roles" / name) for name in SERVICES}
+    assert [name for name, needs in told.items() if needs and needs["role"] != name] == []
+    needs = merged([needs for needs in told.values() if needs])
+    assert needs.ports == {9090: "prometheus"}
+    assert needs.places == {"/var/lib/appliance/prometheus": 8 << 30, "/var/log/journal": 2 << 30}
+    assert needs.memory_bytes == (512 + 64) << 20
 
 
 def test_the_source_is_that_of_the_bundle():
