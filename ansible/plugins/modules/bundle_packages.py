@@ -10,6 +10,7 @@ Rules
 3. Check mode tells what apt would do, with lists of its own: nothing on the host changes, and the source need not be
    set up yet.
 4. Nothing is removed but what `may_remove` names.
+5. It goes on where an installation was killed.
 """
 
 from __future__ import annotations
@@ -134,6 +135,8 @@ def _install(module: AnsibleModule, bundle: Path, names: list[str], scratch: Pat
     if refused:
         module.fail_json(msg=f"apt would remove {', '.join(refused)} for {', '.join(names)}; remove them first")
     if not module.check_mode:
+        # An installation that was killed leaves packages unpacked; apt refuses to go on before they are set up.
+        module.run_command(["dpkg", "--force-confold", "--configure", "-a"], environ_update=ENVIRONMENT)
         run("--yes", "install", *names)
     return comes, goes
 
