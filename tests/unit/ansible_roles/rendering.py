@@ -57,15 +57,24 @@ def render(template: Path, variables: dict[str, Any]) -> str:
     return Templar(loader=_LOADER, variables=variables).template(trust_as_template(template.read_text()))
 
 
-def needs_of(role: Path) -> dict[str, Any] | None:
+def as_on_a_command_line(*roles: str) -> dict[str, Any]:
+    """The numbers and switches among the defaults as ``-e name=value`` gives them: they are strings."""
+    found = {}
+    for role in roles:
+        defaults = data_of(ROOT / "roles" / role / "defaults/main.yml")
+        found |= {key: str(value) for key, value in defaults.items() if isinstance(value, bool | int)}
+    return found
+
+
+def needs_of(role: Path, **others: Any) -> dict[str, Any] | None:
     """What the verb preflight of a role says that it needs, if anything."""
     for task in _LOADER.load_from_file(str(role / "tasks/preflight.yml"), trusted_as_template=True):
         for value in task.get("ansible.builtin.set_fact", {}).values():
-            return Templar(loader=_LOADER, variables=variables_of(role.name)).template(value)
+            return Templar(loader=_LOADER, variables=variables_of(role.name, **others)).template(value)
     return None
 
 
-def units() -> Iterator[tuple[str, str]]:
+def units(*, strings: bool = False) -> Iterator[tuple[str, str]]:
     """A name for the case and the text of every unit that a role has made, on metal and in a container."""
     template = ROOT / "roles/service_unit/templates/etc/systemd/system/service.j2"
     for role in ROLES:
@@ -74,5 +83,6 @@ def units() -> Iterator[tuple[str, str]]:
                 asked = task.get("ansible.builtin.include_role", {})
                 if asked.get("name") == "service_unit" and "tasks_from" not in asked:
                     for where, facts in (("metal", METAL), ("container", CONTAINER)):
-                        variables = variables_of("service_unit", role.name, facts=facts, **task["vars"])
+                        told = as_on_a_command_line("service_unit", role.name) if strings else {}
+                        variables = variables_of("service_unit", role.name, facts=facts, **(told | task["vars"]))
                         yield f"{task['vars']['service_unit_name']} on {where}", render(template, variables)

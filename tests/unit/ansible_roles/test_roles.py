@@ -15,6 +15,7 @@ from tests.unit.ansible_roles.rendering import (
     ROLES,
     SHARED,
     VERBS,
+    as_on_a_command_line,
     data_of,
     needs_of,
     render,
@@ -154,6 +155,26 @@ def test_a_template_is_whole_with_the_defaults(template):
         assert "{{ " not in text.replace("{{ $labels", "")
         if Path(template).stem.endswith(".yml"):
             assert isinstance(yaml.safe_load(text), dict)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_number_or_switch_of_the_command_line_is_one(template):
+    role = template.partition("/")[0]
+    told = as_on_a_command_line(role)
+    path = ROOT / "roles" / template
+    assert render(path, variables_of(role, **told)) == render(path, variables_of(role))
+
+
+def test_switches_that_are_off_on_the_command_line_are_off():
+    path = ROOT / "roles/bundle_repo/templates/etc/apt/apt.conf.d/90appliance.j2"
+    assert "SourceParts" not in render(path, variables_of("bundle_repo", bundle_repo_only="false"))
+
+
+def test_needs_on_the_command_line_are_the_same():
+    for name in SERVICES:
+        role = ROOT / "roles" / name
+        told, same = needs_of(role), needs_of(role, **as_on_a_command_line(name))
+        assert not told or merged([told]) == merged([same])
 
 
 def test_the_needs_of_all_roles_can_be_added_up():

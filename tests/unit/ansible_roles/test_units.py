@@ -52,6 +52,10 @@ def test_it_is_its_own_user_and_begins_with_the_mark_that_preflight_looks_for(na
         assert f"\n{line}\n" in UNITS[name]
 
 
+def test_numbers_of_the_command_line_make_the_same_units():
+    assert dict(units(strings=True)) == UNITS
+
+
 def test_what_is_loosened_shows_its_reason():
     loosened = [{"option": "MemoryDenyWriteExecute", "value": "no", "reason": "it compiles while it runs"}]
     variables = variables_of(
