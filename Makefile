@@ -15,7 +15,7 @@ DEBIAN_E2E := $(DEBIAN_RUNTIME) debootstrap nftables openssh-client systemd-cont
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: runtime training dev airflow servers
+.PHONY: runtime training dev airflow ansible servers
 runtime:
 	@setup/debian.sh $(DEBIAN_RUNTIME)
 	@setup/environment.sh runtime
@@ -26,6 +26,8 @@ dev:
 	@setup/environment.sh dev
 airflow: runtime
 	@setup/environment.sh airflow
+ansible: runtime
+	@setup/environment.sh ansible
 servers: ## Build and check the third-party servers of servers/ (minutes when cold)
 	@setup/debian.sh $(DEBIAN_RUNTIME)
 	@setup/environment.sh servers
@@ -68,18 +70,20 @@ fuzz: dev ## Mutated inputs for every parser, 10 minutes each (ARGS="--seconds=6
 
 .PHONY: lint
 lint: dev ## Format, style, types, import contracts, shell, YAML, spelling, generated docs
-	.venv-dev/bin/ruff format --check appliance tests benchmarks docs servers
-	.venv-dev/bin/ruff check appliance tests benchmarks docs servers
+	.venv-dev/bin/ruff format --check appliance ansible tests benchmarks docs servers
+	.venv-dev/bin/ruff check appliance ansible tests benchmarks docs servers
 	.venv-dev/bin/mypy
 	.venv-dev/bin/lint-imports
 	.venv-dev/bin/shellcheck setup/*.sh .ci/run appliance/trust/verifier/verify.sh
-	.venv-dev/bin/yamllint --strict mkdocs.yml appliance/demo/declarations/contracts
-	.venv-dev/bin/codespell appliance tests docs servers README.md CONTRIBUTING.md SECURITY.md
+	.venv-dev/bin/yamllint --strict mkdocs.yml appliance/demo/declarations/contracts ansible
+	cd ansible && NO_COLOR=1 ../.venv-dev/bin/ansible-lint --offline --config-file lint.yml
+	.venv-dev/bin/codespell appliance ansible tests docs servers README.md CONTRIBUTING.md SECURITY.md
 
 .PHONY: fix
 fix: dev ## Format the code and write the generated pages
-	.venv-dev/bin/ruff format appliance tests benchmarks docs servers
-	.venv-dev/bin/ruff check --fix appliance tests benchmarks docs servers
+	.venv-dev/bin/ruff format appliance ansible tests benchmarks docs servers
+	.venv-dev/bin/ruff check --fix appliance ansible tests benchmarks docs servers
+	.venv-dev/bin/python docs/role_pages.py
 	.venv-dev/bin/python docs/generate.py
 
 .PHONY: bench

@@ -1,7 +1,7 @@
 """Writes the reference pages that come from code into ``docs/reference/generated``: they cannot go stale.
 
 Run by ``make docs``. Sources: the commands, the settings, the declared error codes, the reason codes of rows, the
-detectors of sensitive data, the metrics, the expected verdicts of the verifiers, and the locks of bundles.
+detectors of sensitive data, the metrics, the expected verdicts of the verifiers, the locks of bundles, and the roles.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import role_pages
 
 import appliance
 from appliance.base import errors
@@ -45,6 +46,7 @@ def main() -> None:
         "sensitive.md": sensitive(),
         "trust_vectors.md": trust_vectors(),
         "bundles.md": bundles(),
+        "roles.md": role_pages.all_roles(),
     }.items():
         # By rename, because tests that run side by side write and read the same pages.
         draft = TARGET / f".{name}.{os.getpid()}"

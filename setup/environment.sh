@@ -34,8 +34,11 @@ fi
 rm -f "$stamp"
 .venv-uv/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes --only-binary :all: "$@" \
     --python "$folder/bin/python" "$lock"
-if [ "$name" != airflow ] && [ "$name" != servers ]; then
-    # uv carries its own build backend, so the editable install asks no index.
-    .venv-uv/bin/uv pip install --quiet --no-config --no-deps --no-index --python "$folder/bin/python" --editable .
-fi
+case $name in
+    airflow | ansible | servers) ;; # programs of others; they have none of ours
+    *)
+        # uv carries its own build backend, so the editable install asks no index.
+        .venv-uv/bin/uv pip install --quiet --no-config --no-deps --no-index --python "$folder/bin/python" --editable .
+        ;;
+esac
 echo "$wanted" > "$stamp"

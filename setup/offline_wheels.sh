@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p offline_wheels/wheels
-for name in uv runtime training dev airflow servers; do
+for name in uv runtime training dev airflow ansible servers; do
     echo "offline-wheels: $name" >&2
     .venv-uv/bin/pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
         --requirement "offline_wheels/$name.lock" --dest offline_wheels/wheels

@@ -99,7 +99,8 @@ def first(tmp_path_factory: pytest.TempPathFactory, build: Build) -> Path:
 def test_what_is_in_it(first: Path, build: Build) -> None:
     found = inspect.read(first)
     assert found.manifest.bundle == "demo"
-    assert {*inspect.parts(found)} == {"start", "verifier", "apt", "wheels", "servers", "docs", "sbom", "lock"}
+    parts = {"start", "verifier", "ansible", "apt", "wheels", "servers", "docs", "sbom", "lock"}
+    assert {*inspect.parts(found)} == parts
     assert found.lock == build.renewed.lock
     there = {path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()}
     assert there == {each.path for each in found.manifest.members} | {manifest.NAME}

@@ -102,8 +102,8 @@ def test_the_bundles_of_this_repository():
     recipes = {path.parent.name for path in (ROOT / "servers").glob("*/recipe.toml")}
     of_debian = {each.partition(":")[2] for why in core.packages.values() for each in why if each.startswith("server:")}
     assert {each.name for each in core.servers} | of_debian == recipes
-    assert core.environments == ["airflow", "runtime", "uv"]
-    assert gpu.environments == ["airflow", "runtime", "training", "uv"]
+    assert core.environments == ["airflow", "ansible", "runtime", "uv"]
+    assert gpu.environments == ["airflow", "ansible", "runtime", "training", "uv"]
     assert core.packages.keys() < gpu.packages.keys()
     assert len(demo.packages) <= 3
     assert "java" not in [each.name for each in demo.servers]
