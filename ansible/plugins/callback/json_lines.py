@@ -44,7 +44,7 @@ def message_of(result: Mapping[str, Any]) -> str:
         return "\n".join(dict.fromkeys(message_of(each) for each in items))
     said = str(result.get("stderr") or result.get("module_stderr") or result.get("module_stdout") or "").strip()
     text = str(result.get("msg") or "").strip()
-    return "\n".join(each for each in (text, "" if said in text else said[-SAID_CHARACTERS:]) if each)
+    return text if not said or said == text else f"{text}\n{said[-SAID_CHARACTERS:]}"
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
