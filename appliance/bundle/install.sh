@@ -34,9 +34,9 @@ release_of() { # FOLDER: version and the first 12 hex digits of the manifest's d
     printf '%s-%s' "$(jq -r .version "$1/manifest.json")" "$hex"
 }
 
-verify() { # FOLDER
+verify() { # FOLDER: sets verdict
     # -I and -B: neither the caller's Python settings nor a file beside the verifier count, and nothing is written.
-    python3 -IB "$verifier" release "$1" --root-digest "$root_digest" >&2
+    verdict=$(python3 -IB "$verifier" release "$1" --root-digest "$root_digest")
 }
 
 # A function of the whole text: bash reads a script while it runs, and a medium may change meanwhile.
@@ -59,8 +59,12 @@ main() {
     verifier=$(mktemp) # read once: the copy is not judged by what came with it
     trap 'rm -f "$verifier"' EXIT
     cp "$here/verify.pyz" "$verifier"
-    verify "$here" || fail 3 "the bundle is refused; nothing on this host was changed" \
-        "Compare the digest with the paper. If it is right, ask for another medium and keep this one."
+    if ! verify "$here"; then
+        printf '%s\n' "$verdict" >&2
+        fail 3 "the bundle is refused; nothing on this host was changed" \
+            "Compare the digest with the paper. If it is right, ask for another medium and keep this one."
+    fi
+    grep -v '^ok ' <<<"$verdict" >&2
     local release
     release=$(release_of "$here")
     [[ $release =~ ^[0-9][0-9A-Za-z.+-]*-[0-9a-f]{12}$ ]] ||
@@ -106,6 +110,7 @@ copy_bundle() { # FROM RELEASE
         fail 1 "the bundle cannot be copied" "Read the line above; on an error of the medium ask for another one."
     sync --file-system "$draft"
     if ! verify "$draft" || [ "$(release_of "$draft")" != "$2" ]; then
+        printf '%s\n' "$verdict" >&2
         rm -rf "$draft"
         fail 3 "the copy of the bundle is refused: the medium gives other bytes than before" \
             "Ask for another medium and keep this one."

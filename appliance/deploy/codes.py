@@ -97,7 +97,7 @@ INVENTORY_UNUSABLE = declare(
 HOSTS_ELSEWHERE = declare(
     "APL-DEPLOY-002",
     "The inventory names other hosts",
-    meaning="So far appliance deploy drives the host that it runs on: one host, with ansible_connection: local. "
+    meaning="So far a deployment drives the host that it runs on: one host, with ansible_connection: local. "
     "No service was changed.",
     action="Name this host alone. For more hosts run ansible-playbook by hand; docs/howto/deploy.md says how.",
     exit_code=2,

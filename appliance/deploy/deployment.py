@@ -9,9 +9,11 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +36,8 @@ class Order:
     """What is asked for.
 
     Attributes:
-        inventory: None takes that of the host; ``install`` makes it for this one host when there is none.
+    inventory: None takes that of the host; where there is none, one for this host alone is made, which ``install``
+        keeps.
         check: tell what would change, and change nothing.
         diff: show every difference.
     """
@@ -77,7 +80,7 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
             APL-BASE-002 the journal cannot be written.
     """
     began = time.monotonic()
-    with atomic.exclusive(places.lock, wait=False):
+    with atomic.exclusive(places.lock, wait=False), contextlib.ExitStack() as held:
         verdict, bundle = host_bundle.bring(
             order.bundle, root_digest=order.root_digest, places=places, progress=progress
         )
@@ -85,7 +88,7 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
             return Outcome(verdict=verdict)
         say(f"release {bundle.release} is verified and in {bundle.folder}")
         environment = playbook.settings(bundle, places.record / "ansible")
-        where = _inventory(order, bundle.folder, places, say)
+        where = held.enter_context(_inventory(order, bundle.folder, places, say))
         inventory.require_local(where, environment)
         now = clock.now()
         run = f"{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}-{order.verb}"
@@ -131,13 +134,17 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
     )
 
 
-def _inventory(order: Order, bundle: Path, places: Places, say: Callable[[str], None]) -> Path:
-    if order.inventory is not None:
-        return order.inventory
-    if not places.inventory.exists() and order.verb == "install" and not order.check:
+@contextlib.contextmanager
+def _inventory(order: Order, bundle: Path, places: Places, say: Callable[[str], None]) -> Iterator[Path]:
+    if order.inventory is not None or places.inventory.exists():
+        yield order.inventory or places.inventory
+    elif order.verb == "install" and not order.check:
         inventory.write_for_this_host(bundle, places.inventory)
         say(f"there was no inventory: one for this host alone is in {places.inventory}")
-    if not places.inventory.exists():
-        message = "there is none yet; install makes one for this host"
-        raise ApplianceError(codes.INVENTORY_UNUSABLE, message, where=str(places.inventory))
-    return places.inventory
+        yield places.inventory
+    elif order.verb == "verify":
+        raise ApplianceError(codes.INVENTORY_UNUSABLE, "there is no inventory", where=str(places.inventory))
+    else:  # what install would take, for this look alone
+        with tempfile.TemporaryDirectory(prefix="appliance-inventory-") as folder:
+            inventory.write_for_this_host(bundle, Path(folder) / "inventory")
+            yield Path(folder) / "inventory"

@@ -46,13 +46,13 @@ class Told:
     """What was told so far.
 
     Attributes:
-        complete: whether the summary came: without it Ansible was ended, or failed on its own.
+        task: that which is at work.
     """
 
     hosts: dict[str, HostSum] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
-    complete: bool = False
+    task: str = ""
 
     def take(self, line: str) -> str:
         """Add a line; gives what a person who waits is told, which may be nothing."""
@@ -63,13 +63,12 @@ class Told:
             return ""
         if kind == "play":
             return f"{event['name']}"
-        if kind == "result":
-            return self._result(event)
+        if kind == "task":
+            self.task = _named(event)
         if kind == "summary":
-            self.complete = True
             for host in event["hosts"]:
                 self.hosts.setdefault(host, HostSum())
-        return ""
+        return self._result(event) if kind == "result" else ""
 
     def _result(self, event: Mapping[str, Any]) -> str:
         host = self.hosts.setdefault(event["host"], HostSum())
@@ -82,9 +81,12 @@ class Told:
             )
         if status in ("ok", "skipped"):
             return ""
-        named = f"{event['role']}: {event['task']}" if event["role"] else event["task"]
-        shown = f"  {event['host']} {status:<8} {named} ({seconds:.1f} s)"
+        shown = f"  {event['host']} {status:<8} {_named(event)} ({seconds:.1f} s)"
         return f"{shown}\n{event['diff'].rstrip()}" if event["diff"].strip() else shown
+
+
+def _named(event: Mapping[str, Any]) -> str:
+    return f"{event['role']}: {event['task']}" if event["role"] else str(event["task"])
 
 
 def _event(line: str) -> dict[str, Any] | None:

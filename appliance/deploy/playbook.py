@@ -24,6 +24,7 @@ from appliance.deploy.places import ansible_program
 
 TIMEOUT_S = 4 * 3600.0
 _POLL_S = 0.2
+_LONG_S = 10.0  # after which a task that is at work is named
 
 
 def settings(bundle: HostBundle, home: Path) -> dict[str, str]:
@@ -71,7 +72,8 @@ def run(
         raise ApplianceError(codes.NO_CONTROL, "there is no ansible-playbook", where=str(command[0]))
     atomic.write_bytes(output, b"", mode=0o600)  # differences may show what is not for everybody
     running = process.start(command, log_path=output, folder=folder, extra_environment=environment, tied=True)
-    told, end = Told(), time.monotonic() + timeout_s
+    told, began = Told(), time.monotonic()
+    task, since = "", began
     try:
         with output.open(encoding="utf-8", errors="replace") as file:
             line = ""
@@ -81,12 +83,15 @@ def run(
                 if line.endswith("\n"):
                     if shown := told.take(line):
                         say(shown)
-                    line = ""
+                    line, task, since = "", told.task, time.monotonic()
                 elif ended:
                     break
-                elif time.monotonic() > end:
+                elif time.monotonic() - began > timeout_s:
                     raise ApplianceError(codes.RUN_FAILED, f"Ansible ran past {timeout_s:g} s", where=str(output))
                 else:
+                    if task and time.monotonic() - since > _LONG_S:
+                        say(f"  at work: {task}")
+                        task = ""
                     time.sleep(_POLL_S)
         _sync(output)
     finally:

@@ -27,10 +27,10 @@ description:
 SAID_CHARACTERS = 2_000  # of a failed program's output
 
 
-def status_of(result: Mapping[str, Any], *, failed: bool, ignored: bool) -> str:
+def status_of(result: Mapping[str, Any], *, failed: bool, ignored: bool, skipped: bool) -> str:
     if failed:
         return "ignored" if ignored else "failed"
-    if result.get("skipped"):
+    if skipped:
         return "skipped"
     return "changed" if result.get("changed") else "ok"
 
@@ -55,6 +55,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._began: dict[tuple[str, str], float] = {}
+        self._diffs: dict[tuple[str, str], str] = {}
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._tell(event="play", name=play.get_name().strip())
@@ -68,11 +69,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         self._began[host.get_name(), task._uuid] = time.monotonic()
 
+    def v2_on_file_diff(self, result: Any) -> None:
+        """Comes before the result, and only where differences were asked for."""
+        found = result.result
+        told = [each for each in found.get("results") or (found,) if each.get("diff") and each.get("changed")]
+        if "censored" not in found:
+            self._diffs[result.host.get_name(), result.task._uuid] = "".join(
+                self._get_diff(each["diff"]) for each in told
+            )
+
     def v2_runner_on_ok(self, result: Any) -> None:
         self._result(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        self._result(result)
+        self._result(result, skipped=True)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._result(result, failed=True, ignored=ignore_errors)
@@ -87,25 +97,19 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
         self._tell(event="summary", hosts=hosts)
 
-    def _result(self, result: Any, *, failed: bool = False, ignored: bool = False) -> None:
+    def _result(self, result: Any, *, failed: bool = False, ignored: bool = False, skipped: bool = False) -> None:
         host, found = result.host.get_name(), result.result
         began = self._began.pop((host, result.task._uuid), None)
         self._tell(
             event="result",
             host=host,
             **self._name(result.task),
-            status=status_of(found, failed=failed, ignored=ignored),
+            status=status_of(found, failed=failed, ignored=ignored, skipped=skipped),
             seconds=round(time.monotonic() - began, 3) if began is not None else 0.0,
             message=message_of(found) if failed else "",
             findings=found.get("findings", []) if failed else [],
-            diff=self._diff(found),
+            diff=self._diffs.pop((host, result.task._uuid), ""),
         )
-
-    def _diff(self, result: Mapping[str, Any]) -> str:
-        if "censored" in result:
-            return ""
-        told = [each for each in result.get("results") or (result,) if isinstance(each, Mapping)]
-        return "".join(self._get_diff(each["diff"]) for each in told if each.get("diff") and each.get("changed"))
 
     def _name(self, task: Any) -> dict[str, str]:
         role = task._role.get_name() if task._role else ""
