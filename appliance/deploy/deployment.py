@@ -82,7 +82,11 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
     began = time.monotonic()
     with atomic.exclusive(places.lock, wait=False), contextlib.ExitStack() as held:
         verdict, bundle = host_bundle.bring(
-            order.bundle, root_digest=order.root_digest, places=places, progress=progress
+            order.bundle,
+            root_digest=order.root_digest,
+            places=places,
+            progress=progress,
+            remembers=order.verb == "install" and not order.check,
         )
         if bundle is None:
             return Outcome(verdict=verdict)
@@ -91,7 +95,7 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
         where = held.enter_context(_inventory(order, bundle.folder, places, say))
         inventory.require_local(where, environment)
         now = clock.now()
-        run = f"{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}-{order.verb}"
+        run = f"{now.astimezone(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{order.verb}"
         record: dict[str, Any] = {
             "run": run,
             "verb": order.verb,

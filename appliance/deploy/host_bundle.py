@@ -5,7 +5,7 @@ Rules
 2. The copy has its name when it was verified as a whole; so what Ansible reads is what was released, whatever the
    medium gives a second time. A kill leaves a draft, which the next run removes.
 3. A copy that is in its place is verified again and never repaired: what changed it is to be found out.
-4. A release that is older than one that was deployed from here is refused (`seen`).
+4. A release that is older than one whose installation began here is refused (`seen`); a mere look is not remembered.
 """
 
 from __future__ import annotations
@@ -34,8 +34,13 @@ class HostBundle:
     manifest_digest: str
 
 
-def bring(folder: Path, *, root_digest: str, places: Places, progress: Progress) -> tuple[Verdict, HostBundle | None]:
+def bring(
+    folder: Path, *, root_digest: str, places: Places, remembers: bool, progress: Progress
+) -> tuple[Verdict, HostBundle | None]:
     """The verdict, and the bundle in its place where it holds. The caller holds the lock.
+
+    Args:
+        remembers: whether older releases are refused from now on; where it is not, the memory is only compared with.
 
     Raises:
         ApplianceError: APL-BUNDLE-029 there is none, -049 no room, -023 or -028 the medium changed or failed while it
@@ -47,7 +52,7 @@ def bring(folder: Path, *, root_digest: str, places: Places, progress: Progress)
         return verify_bundle(place, question, progress)
 
     is_there = folder.parent == places.bundles
-    verdict, bundle = verified(folder, remembers=is_there)
+    verdict, bundle = verified(folder, remembers=remembers and is_there)
     if bundle is None:
         return verdict, None
     release = release_name(bundle.manifest.version, bundle.manifest_digest)
@@ -55,14 +60,14 @@ def bring(folder: Path, *, root_digest: str, places: Places, progress: Progress)
     if target != folder:
         found: VerifiedBundle | None
         if target.exists():
-            verdict, found = verified(target, remembers=True)
+            verdict, found = verified(target, remembers=remembers)
         else:
             draft = target.with_name(f".{release}.draft")
             atomic.remove_tree(draft)
             need = forecast(bundle.manifest)
             require_room(target, need.joined, need.files)
             _copy(bundle, draft, progress)
-            verdict, found = verified(draft, remembers=True)
+            verdict, found = verified(draft, remembers=remembers)
             if found is None or found.manifest_digest != bundle.manifest_digest:
                 atomic.remove_tree(draft)
             else:

@@ -98,6 +98,15 @@ def refusals_change_nothing(host: NspawnHost, bundle: JourneyBundle) -> None:
     assert differences(before, state(host)) == {}
 
 
+def looks_change_nothing(host: NspawnHost, bundle: JourneyBundle) -> None:
+    """Outside of what says that they do: the bundle and the control environment, and their record."""
+    own = (*RUNNING, "/opt/appliance", "/var/lib/appliance", "/var/cache/apt/")
+    before = state(host, own)
+    install(host, bundle.root_digest, "preflight")
+    assert "+prometheus absent -> " in install(host, bundle.root_digest, "install", "--check", "--diff").stderr
+    assert differences(before, state(host, own)) == {}
+
+
 def a_medium_that_lies_is_refused(host: NspawnHost, bundle: JourneyBundle) -> None:
     """cp stands for a medium that gives other bytes when it is read again."""
     lie = (
@@ -140,8 +149,8 @@ def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys):
                 control = negative_control(sink, [host, second])
             with step("a wrong digest and two flipped bytes are refused, nothing was changed"):
                 refusals_change_nothing(host, bundle)
-            with step("preflight on the bare host"):
-                install(host, bundle.root_digest, "preflight")
+            with step("preflight, and install --check --diff, on the bare host"):
+                looks_change_nothing(host, bundle)
             began = time.monotonic()
             with step("one command, from there to the running host"):
                 install(host, bundle.root_digest)

@@ -131,6 +131,8 @@ def test_a_copy_that_was_changed_on_the_host_is_refused(case):
 
 
 def test_an_older_release_is_refused(tmp_path, releaser, case):
+    assert case.deploy(verb="preflight").ok
+    assert not (case.places.memory / "releases.json").exists()  # a look at a newer one keeps nobody from this one
     assert case.deploy().ok
     older = make_case(tmp_path, releaser, "1.0.0")  # released later: the log goes on, the version goes back
     assert "1.2.0 was seen before" in older.deploy().verdict.broken[0].detail
