@@ -108,13 +108,15 @@ copy_bundle() { # FROM RELEASE
     # Without the medium's modes and owners: FAT calls every file a program.
     cp -R --no-preserve=all "$1/." "$draft" ||
         fail 1 "the bundle cannot be copied" "Read the line above; on an error of the medium ask for another one."
-    sync --file-system "$draft"
     if ! verify "$draft" || [ "$(release_of "$draft")" != "$2" ]; then
         printf '%s\n' "$verdict" >&2
         rm -rf "$draft"
         fail 3 "the copy of the bundle is refused: the medium gives other bytes than before" \
             "Ask for another medium and keep this one."
     fi
+    # Times of the release, not of this hour: environments note those of their wheels, and are the same on every host.
+    find "$draft" -exec touch --date "$(jq -r .made_at "$draft/manifest.json")" {} +
+    sync --file-system "$draft"
     mv -T "$draft" "$TOP/bundle/$2"
     sync --file-system "$TOP/bundle"
 }

@@ -19,6 +19,7 @@ from appliance.base.errors import ApplianceError
 from appliance.base.progress import Progress
 from appliance.bundle import codes, manifest
 from appliance.bundle.forecast import forecast, require_room
+from appliance.bundle.settle import settle
 from appliance.bundle.tree import list_folder
 from appliance.bundle.verify import BundleQuestion, VerifiedBundle, verify_bundle
 from appliance.deploy.places import Places, release_name
@@ -89,6 +90,7 @@ def _copy(bundle: VerifiedBundle, draft: Path, progress: Progress) -> None:
         for path in list_folder(bundle.folder).sizes:
             if manifest.is_signature(path):
                 atomic.write_bytes(draft / path, _read(bundle.folder / path))
+        settle(draft, bundle.manifest)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)  # the error that led here is the one to tell
         raise
