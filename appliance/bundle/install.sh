@@ -114,8 +114,6 @@ copy_bundle() { # FROM RELEASE
         fail 3 "the copy of the bundle is refused: the medium gives other bytes than before" \
             "Ask for another medium and keep this one."
     fi
-    # Times of the release, not of this hour: environments note those of their wheels, and are the same on every host.
-    find "$draft" -exec touch --date "$(jq -r .made_at "$draft/manifest.json")" {} +
     sync --file-system "$draft"
     mv -T "$draft" "$TOP/bundle/$2"
     sync --file-system "$TOP/bundle"
@@ -149,6 +147,9 @@ PYTHON
         --only-binary :all: --link-mode hardlink \
         --python "$draft/made/bin/python" --requirement "$draft/requirements" ||
         fail 1 "the control environment cannot be made" "Read the lines above; a full disk is the usual cause."
+    # uv's notes on when a wheel came here: without them the environment is the same bytes on every host.
+    find "$draft/made" -name uv_cache.json -delete
+    find "$draft/made" -name RECORD -exec sed -i '/\/uv_cache\.json,/d' {} +
     sync --file-system "$draft"
     mv -T "$draft/made" "$TOP/control/$2"
     rm -rf "$draft"
