@@ -220,3 +220,45 @@ def test_the_command_line_refuses_a_typing_error(capsys):
     assert "64 hex digits" in capsys.readouterr().err
     assert run(["deploy", "init", "/tmp/nothing", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "APL-DEPLOY-006"
+
+
+@pytest.fixture
+def ask(case, capsys, monkeypatch):
+    """Asks the command line, with the places of this host in a folder; gives its code and what it printed."""
+    monkeypatch.setattr("appliance.deploy.places.Places", lambda: case.places)
+
+    def run_verb(verb, *words):
+        capsys.readouterr()
+        given = ("--bundle", str(case.medium), "--root-digest", case.root_digest)
+        return run(["deploy", verb, *given, *words]), capsys.readouterr()
+
+    return run_verb
+
+
+def test_people_and_programs_are_told_what_was_done(ask):
+    code, said = ask("install")
+    assert code == 0
+    assert "install of release 1.2.0-" in said.out
+    assert "Write who made it" in said.err
+    code, said = ask("install", "--json")
+    told = json.loads(said.out)
+    assert (code, told["ok"], [each["changed"] for each in told["hosts"].values()]) == (0, True, [0])
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(("verb", "code", "id"), [("install", 1, "APL-DEPLOY-004"), ("preflight", 4, "APL-DEPLOY-003")])
+def test_a_failure_is_told_with_host_task_and_what_to_do(ask, case, verb, code, id):
+    case.made.mkdir()
+    (case.made / "in the way").write_text("x")
+    ended, said = ask(verb)
+    assert ended == code
+    assert ", Write who made it: " in said.out
+    assert id in said.out
+    assert "\n  do: " in said.out
+
+
+def test_a_refused_bundle_ends_with_the_code_of_verification(ask, case):
+    flip(case.medium / "ansible/playbooks/site.yml", 10)
+    code, said = ask("install")
+    assert code == 3
+    assert "ansible/playbooks/site.yml" in said.out
