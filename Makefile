@@ -74,7 +74,7 @@ lint: dev ## Format, style, types, import contracts, shell, YAML, spelling, gene
 	.venv-dev/bin/ruff check appliance ansible tests benchmarks docs servers
 	.venv-dev/bin/mypy
 	.venv-dev/bin/lint-imports
-	.venv-dev/bin/shellcheck setup/*.sh .ci/run appliance/trust/verifier/verify.sh
+	.venv-dev/bin/shellcheck setup/*.sh .ci/run appliance/trust/verifier/verify.sh appliance/bundle/install.sh
 	.venv-dev/bin/yamllint --strict mkdocs.yml appliance/demo/declarations/contracts ansible
 	cd ansible && NO_COLOR=1 ../.venv-dev/bin/ansible-lint --offline --config-file lint.yml
 	.venv-dev/bin/codespell appliance ansible tests docs servers README.md CONTRIBUTING.md SECURITY.md

@@ -98,9 +98,15 @@ def make_releaser(folder: Path) -> Releaser:
     return Releaser(site=site, builder=builder)
 
 
-def write(folder: Path, *, version: str = "1.2.0", files: Mapping[str, tuple[bytes, bool, Part]] = FILES) -> Manifest:
+def write(
+    folder: Path,
+    *,
+    version: str = "1.2.0",
+    files: Mapping[str, tuple[bytes, bool, Part]] = FILES,
+    lock: bytes = b"{}\n",
+) -> Manifest:
     """An unsigned bundle in the new folder."""
-    small = own_parts.small_files(bundle="demo", version=version, lock=b"{}\n")
+    small = own_parts.small_files(bundle="demo", version=version, lock=lock)
     content = {**files, **small}
     for path, (data, _, _) in content.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +117,7 @@ def write(folder: Path, *, version: str = "1.2.0", files: Mapping[str, tuple[byt
         version=version,
         made_at="2026-03-01T10:00:00Z",
         architecture="amd64",
-        lock=digest_bytes(b"{}\n"),
+        lock=digest_bytes(lock),
         source=digest_bytes(b"source"),
         members=[
             Member(path=path, size_bytes=len(data), digest=digest_bytes(data), executable=executable, part=part)

@@ -35,6 +35,7 @@ _PARTS: dict[str, Part] = {
     "ansible": "ansible",
     "docs": "docs",
     "sbom": "sbom",
+    "install.sh": "start",
     "verify.sh": "verifier",
     "verify.pyz": "verifier",
     "START-HERE.txt": "start",

@@ -1,4 +1,4 @@
-"""What a bundle holds of our own repository: our wheel, the documentation, the verifiers, Ansible, the start page.
+"""What a bundle holds of our own repository: our wheel, documentation, verifiers, installer, Ansible, the start page.
 
 Rules
 1. Everything is made from a copy of the files under version control, with fixed modes: what else lies in a working
@@ -13,6 +13,7 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from appliance.base import process
@@ -33,8 +34,12 @@ release it, from paper. On Debian 12 with openssl, jq and python3-cryptography, 
     bash verify.sh release . sha256:...
     python3 verify.pyz release . --root-digest sha256:...
 
-Both name every file that is missing, changed or not listed. The two verifiers are here for convenience: take them from
-a medium that you trust, or compare their digests with those that the custodians signed.
+Both name every file that is missing, changed or not listed. This verifies too, then installs on this host, as root:
+
+    bash install.sh sha256:...
+
+The verifiers and install.sh are here for convenience: take them from a medium that you trust, or compare their digests
+with those that the custodians signed.
 
 docs/index.html     the documentation; it opens without a server
 manifest.json       every file with its size and digest; trust/ holds what signs it
@@ -124,10 +129,15 @@ def small_files(*, bundle: str, version: str, lock: bytes) -> Mapping[str, tuple
     """Path -> content, executable, part."""
     return {
         "START-HERE.txt": (START_HERE.format(bundle=bundle, version=version).encode(), False, "start"),
+        "install.sh": (_read_install_sh(), True, "start"),
         "verify.sh": (standalone.read_verify_sh(), True, "verifier"),
         "verify.pyz": (standalone.build_pyz(), True, "verifier"),
         f"{bundle}.lock.json": (lock, False, "lock"),
     }
+
+
+def _read_install_sh() -> bytes:
+    return (resources.files("appliance.bundle") / "install.sh").read_bytes()
 
 
 def ansible_files(source: Source) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ NOUNS: dict[str, str] = {
     "trust": "Signing ceremony, keys, witnesses and trust media",
     "audit": "The audit record, and packs for auditors",
     "bundle": "Declare, pin, fetch and carry everything that a site needs",
+    "deploy": "Make a host from a verified bundle, check it and show what runs",
     "portal": "Start the local web pages",
     "verify": "Check everything that an artifact or prediction rests on, offline",
 }

@@ -1,4 +1,4 @@
-"""Error codes of `appliance.deploy` and of the builder of third-party servers."""
+"""Error codes of `appliance.deploy` and of the builder of third-party servers: APL-DEPLOY and APL-SERVERS."""
 
 from appliance.base.errors import declare
 
@@ -85,4 +85,48 @@ REFUSED = declare(
     "A server refused a request",
     meaning="A server answered, but refused what the appliance asked when it set it up.",
     action="Read the server's log. Secrets in servers/secrets that do not fit the data are the usual cause.",
+)
+INVENTORY_UNUSABLE = declare(
+    "APL-DEPLOY-001",
+    "The inventory cannot be used",
+    meaning="The folder with hosts.yml and group_vars/ is missing, cannot be read, or Ansible does not understand it. "
+    "No service was changed.",
+    action="Make one with appliance deploy init FOLDER, or correct the named file.",
+    exit_code=2,
+)
+HOSTS_ELSEWHERE = declare(
+    "APL-DEPLOY-002",
+    "The inventory names other hosts",
+    meaning="So far a deployment drives the host that it runs on: one host, with ansible_connection: local. "
+    "No service was changed.",
+    action="Name this host alone. For more hosts run ansible-playbook by hand; docs/howto/deploy.md says how.",
+    exit_code=2,
+)
+PREFLIGHT_FAILED = declare(
+    "APL-DEPLOY-003",
+    "The host is not ready",
+    meaning="Something keeps the host from being deployed on. Everything that was found is listed; no service was "
+    "changed.",
+    action="Do what each finding says, then run the same command again.",
+    exit_code=4,
+)
+RUN_FAILED = declare(
+    "APL-DEPLOY-004",
+    "A deployment failed",
+    meaning="A task failed. What ran before it is done and stays; what comes after it was not begun.",
+    action="Remove the cause that the task names, then run the same command again: it goes on from there.",
+)
+NO_CONTROL = declare(
+    "APL-DEPLOY-005",
+    "Ansible is not there",
+    meaning="This command was not started from a control environment, which install.sh of a bundle makes.",
+    action="Run bash install.sh ROOT_DIGEST in the folder of the bundle.",
+    exit_code=4,
+)
+NO_BUNDLE_NAMED = declare(
+    "APL-DEPLOY-006",
+    "No bundle is named",
+    meaning="Outside of a control environment nothing says which bundle is meant.",
+    action="Name it with --bundle FOLDER.",
+    exit_code=2,
 )

@@ -66,9 +66,20 @@ def commands(uv: Path, *, python: str, draft: Draft, path: Path, wheels: Path) -
         ],
         [
             *(str(draft.made / "bin/python"), "-m", "compileall", "-qq", "-j", "0"),
+            # Nothing in it changes, so its times need not be compared, and it is the same bytes on every host.
+            *("--invalidation-mode", "unchecked-hash"),
             *("-s", str(draft.made), "-p", str(path), str(draft.made / "lib")),
         ],
     ]
+
+
+def forget_when(environment: Path) -> None:
+    """Remove uv's notes on when a wheel came to this host, so that the environment is the same bytes on every one."""
+    for note in environment.glob("lib/python3*/site-packages/*.dist-info/uv_cache.json"):
+        note.unlink()
+        record = note.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(each for each in lines if not each.startswith(f"{note.parent.name}/{note.name},")))
 
 
 def main() -> None:
@@ -104,6 +115,7 @@ def _make(module: AnsibleModule, bundle: verified_bundle.VerifiedBundle, require
         module.fail_json(msg=f"the byte code was not made, exit code {rc}: {said}")
     for name in (".lock", ".gitignore"):  # uv's own, of no use in a finished environment
         (draft.made / name).unlink(missing_ok=True)
+    forget_when(draft.made)
 
 
 if __name__ == "__main__":

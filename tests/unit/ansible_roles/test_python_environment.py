@@ -44,3 +44,13 @@ def test_the_commands(plugin):
     assert making[-4:] == ["--relocatable", "--python", "/usr/bin/python3", "/r/.one.draft/made"]
     assert {"--offline", "--no-index", "--no-deps", "--require-hashes"} <= set(installing)
     assert compiling[-5:] == ["-s", "/r/.one.draft/made", "-p", "/r/one", "/r/.one.draft/made/lib"]
+
+
+def test_nothing_in_it_tells_when_it_was_made(plugin, tmp_path):
+    info = tmp_path / "lib/python3.11/site-packages/one-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "uv_cache.json").write_text('{"timestamp": 1}')
+    (info / "RECORD").write_text("one.py,sha256=x,1\none-1.0.dist-info/uv_cache.json,sha256=y,2\n")
+    plugin("modules", "python_environment").forget_when(tmp_path)
+    assert [each.name for each in info.iterdir()] == ["RECORD"]
+    assert (info / "RECORD").read_text() == "one.py,sha256=x,1\n"
