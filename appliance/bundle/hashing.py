@@ -66,7 +66,10 @@ def hash_files(
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from sorted((each.result() for each in done), key=lambda each: each.path)
+                hashed = [each.result() for each in done if each.exception() is None]
+                yield from sorted(hashed, key=lambda each: each.path)
+                for each in done:
+                    each.result()  # what ended the run is raised behind what was done before it
         finally:
             for each in running:
                 each.cancel()

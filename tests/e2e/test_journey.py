@@ -145,7 +145,7 @@ def cut_power_during(host: NspawnHost, bundle: JourneyBundle, after_s: float) ->
     host.start()
 
 
-def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys):
+def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys, seed):
     with capsys.disabled(), NspawnHost("h1", sink, medium=bundle.folder) as host:
         print(flush=True)
         began_at = rfc3339(dt.datetime.now(dt.UTC))
@@ -171,8 +171,9 @@ def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys):
             once = state(host, (*RUNNING, *DIFFERS))
             with step("a medium that lies is refused"):
                 a_medium_that_lies_is_refused(second, bundle)
+            rng = random.Random(seed)
             for part in (0.3, 1.0):
-                after_s = random.uniform(1, took_s * part)
+                after_s = rng.uniform(1, took_s * part)
                 with step(f"power cut after {after_s:.1f} s, and boot"):
                     cut_power_during(second, bundle, after_s)
             with step("the same command again"):
