@@ -60,7 +60,7 @@ system: dev runtime training airflow servers ## Tests of the whole product: pipe
 	$(PYTEST) -n 2 tests/system $(ARGS)
 
 .PHONY: e2e
-e2e: dev ## Debian 12 hosts in namespaces, and a sink that counts what leaves them; needs root (2 min, 4 when cold)
+e2e: dev runtime ## Debian 12 hosts in namespaces, a sink that counts what leaves them, the journey of a bare host; needs root (10 min)
 	@setup/debian.sh $(DEBIAN_E2E)
 	$(PYTEST) -n 1 tests/e2e $(ARGS)
 

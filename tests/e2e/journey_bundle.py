@@ -29,7 +29,7 @@ environments = ["ansible", "runtime", "uv"]
 [debian]
 roles = true
 """
-LINKED = ("ansible", "offline_wheels", "servers", ".servers", ".venv-uv")
+LINKED = ("ansible", "offline_wheels", ".venv-uv")
 STORE = CHECKOUT / "build" / "bundle-store"
 
 
