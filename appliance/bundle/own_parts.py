@@ -147,4 +147,10 @@ def ansible_files(source: Source) -> tuple[str, ...]:
 
 def _environment(made_at: str) -> dict[str, str]:
     epoch_s = int((parse_rfc3339(made_at) - EPOCH).total_seconds())
-    return {"SOURCE_DATE_EPOCH": str(epoch_s), "TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+    return {
+        "SOURCE_DATE_EPOCH": str(epoch_s),
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",  # else what was imported from the copy lies in it
+    }

@@ -25,7 +25,10 @@ from appliance.bundle.manifest import Manifest
 from appliance.bundle.reproduce import compare
 
 ROOT = Path(__file__).parents[3]
-OTHER = {"TZ": "Pacific/Auckland", "LC_ALL": "POSIX", "HOME": "/nonexistent", "USER": "other"}
+OTHER = {
+    **{"TZ": "Pacific/Auckland", "LC_ALL": "POSIX", "HOME": "/nonexistent", "USER": "other"},
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 SHARE = 0.3  # of the bundle on one volume: four of them, where no file is greater than that
 VOLUMES = 4
 ROUNDS = 3  # of hashing; the least counts

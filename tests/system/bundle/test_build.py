@@ -119,8 +119,11 @@ def test_no_place_of_the_builder_is_in_it(first: Path, build: Build) -> None:
 @pytest.mark.parametrize(
     ("wrap", "environment"),
     [
-        (("unshare", "--net"), {"TZ": "Asia/Tokyo", "LC_ALL": "C"}),
-        (("sh", "-c", 'umask 077; exec "$@"', "sh"), {"TZ": "America/New_York", "LC_ALL": "POSIX"}),
+        (("unshare", "--net"), {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}),
+        (
+            ("sh", "-c", 'umask 077; exec "$@"', "sh"),
+            {"TZ": "America/New_York", "LC_ALL": "POSIX", "PYTHONDONTWRITEBYTECODE": ""},
+        ),
         (("faketime", "2031-05-06 07:08:09"), {"PYTHONHASHSEED": "7"}),
         (("unshare", "--user"), {"HOME": "/nonexistent", "USER": "somebody"}),
     ],
