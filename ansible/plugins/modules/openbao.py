@@ -4,8 +4,8 @@
 Rules
 1. The role `deploy` looks whether everything is as it is to be, and can change nothing of it. A run that finds it so
    needs nobody's root token.
-2. What differs is set with a root token: the one of the initialization, or a new one by the recovery key. Without
-   either the run ends and says so.
+2. What differs is set with a root token: the one of the initialization, or a new one, which takes the role `deploy` and
+   the recovery key. Without either the run ends and says so.
 3. A token is revoked before its file is removed; a run that was killed goes on with the file.
 4. What is not named is left alone: nothing is removed.
 """
@@ -123,29 +123,34 @@ def settle(server: OpenBao, told: Mapping[str, Any], due: list[str]) -> None:
             keep(Path(folder) / SECRET_ID, server.put(f"{role}/secret-id")["data"]["secret_id"].encode())
 
 
-def administrator(server: OpenBao, folder: Path) -> OpenBao:
+def administrator(server: OpenBao, deploy: OpenBao | None, folder: Path) -> OpenBao:
     """With a root token. Raises OpenBaoError: there is none, and nothing to make one from."""
     token, recovery = folder / ROOT_TOKEN, folder / RECOVERY_KEY
     if token.exists() and (found := token.read_text().strip()):
         root = server.with_token(found)
         if root.ask("GET", "auth/token/lookup-self")[0] == 200:
             return root
-    if not recovery.exists():
+    if deploy is None or not recovery.exists():
         raise OpenBaoError(
-            f"a root token is needed for this change: make one by `bao operator generate-root`, and put it into {token}"
+            f"a root token is needed for this change, in {token}; custodians make one by `bao operator generate-root`"
         )
-    keep(token, _generate(server, recovery.read_text().strip()).encode())
+    keep(token, _generate(deploy, recovery.read_text().strip()).encode())
     return server.with_token(token.read_text())
 
 
-def _generate(server: OpenBao, recovery_key: str) -> str:
+def _generate(deploy: OpenBao, recovery_key: str) -> str:
     """A root token by the recovery key."""
-    server.ask("DELETE", "sys/generate-root/attempt")
-    began = server.put("sys/generate-root/attempt")
-    done = server.put("sys/generate-root/update", {"key": recovery_key, "nonce": began["nonce"]})
-    encoded, pad = done["encoded_token"], began["otp"].encode()
+    attempt = "sys/generate-root-token/attempt"
+    deploy.delete(attempt)
+    began = deploy.put(attempt)["data"]
+    done = deploy.put("sys/generate-root-token/update", {"key": recovery_key, "nonce": began["nonce"]})["data"]
+    return decoded(done["encoded_token"], began["otp"])
+
+
+def decoded(encoded: str, pad: str) -> str:
+    """As OpenBao encodes a token: XOR with what it gave at the beginning."""
     data = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
-    return bytes(one ^ other for one, other in zip(data, pad, strict=True)).decode()
+    return bytes(one ^ other for one, other in zip(data, pad.encode(), strict=True)).decode()
 
 
 def main() -> None:
@@ -166,19 +171,17 @@ def _settled(module: AnsibleModule, server: OpenBao, told: Mapping[str, Any], fo
     token = folder / ROOT_TOKEN
     deploy = server.login(Path(told["kept"][DEPLOY]))
     due = list(differences(deploy, told)) if deploy else [f"ids of {DEPLOY}"]
-    if deploy:
-        deploy.put("auth/token/revoke-self")
-    if module.check_mode:
-        return due
-    if due:
-        root = administrator(server, folder)
+    if due and not module.check_mode:
+        root = administrator(server, deploy, folder)
         settle(root, told, list(differences(root, told)))
-    if token.exists():
+    if token.exists() and not module.check_mode:
         left = server.with_token(token.read_text().strip())
         if left.token and left.ask("GET", "auth/token/lookup-self")[0] == 200:
             left.put("auth/token/revoke-self")
         token.unlink()
         due = due or ["root token revoked"]
+    if deploy and deploy.ask("GET", "auth/token/lookup-self")[0] == 200:
+        deploy.put("auth/token/revoke-self")
     return due
 
 
