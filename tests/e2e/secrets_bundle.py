@@ -57,6 +57,10 @@ def make(folder: Path) -> SecretsBundle:
         locks.load(checkout / "bundles" / f"{NAME}.lock.json"),
         version=VERSION, root=CHECKOUT, store=Store(STORE), target=bundle, progress=NoProgress(),
     )  # fmt: skip
-    for words in (["site", "init"], ["trust", "enroll", "builder/ci"], ["bundle", "sign", bundle, "--as", "builder/ci"]):
+    for words in (
+        ["site", "init"],
+        ["trust", "enroll", "builder/ci"],
+        ["bundle", "sign", bundle, "--as", "builder/ci"],
+    ):
         assert run([*map(str, words), "--site", str(folder / "releases")]) == 0
     return SecretsBundle(folder=bundle, digest=digest_file(bundle / manifest.NAME))

@@ -1,7 +1,7 @@
 """Certificates of the services of a host, from OpenBao's PKI engine: asked for, held against their authority, renewed.
 
-It is the program of ``appliance-certificates.service`` as well: ``python3 -Es certificates.py SETTINGS`` renews whatever
-is due, and lets a service whose certificate changed read it.
+It is the program of ``appliance-certificates.service`` as well: ``python3 -Es certificates.py SETTINGS`` renews what is
+due, and lets a service whose certificate changed read it.
 
 Rules
 1. Nothing is issued anew while what is there stands: from the authority, for these names, its key beside it, and before
@@ -149,9 +149,10 @@ def stands(folder: Path, authority: Path) -> bool:
     if _run(words).returncode:
         return False
     public = _run(["openssl", "pkey", "-pubout", "-in", str(key)])
-    return public.returncode == 0 and public.stdout == _run(
-        ["openssl", "x509", "-noout", "-pubkey", "-in", str(certificate)]
-    ).stdout
+    return (
+        public.returncode == 0
+        and public.stdout == _run(["openssl", "x509", "-noout", "-pubkey", "-in", str(certificate)]).stdout
+    )
 
 
 def why_due(wanted: Wanted, authority: Path, now: dt.datetime) -> str:
@@ -204,10 +205,10 @@ def main(settings: Path) -> int:
     issuer = Issuer.of(json.loads(settings.read_text()))
     wants = [Wanted.of(json.loads(each.read_text())) for each in sorted((settings.parent / "services").glob("*.json"))]
     try:
-        for service, why in renew(issuer, wants, dt.datetime.now(dt.timezone.utc)).items():
-            print(f"issued for {service}: {why}")
+        for service, why in renew(issuer, wants, dt.datetime.now(dt.UTC)).items():
+            sys.stdout.write(f"issued for {service}: {why}\n")
     except OpenBaoError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

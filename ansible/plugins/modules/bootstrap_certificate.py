@@ -2,8 +2,8 @@
 """The certificate that OpenBao begins with, from an authority on the host: its own authority is inside of it.
 
 Rules
-1. The authority is made once. Its key is root's and stays: when OpenBao's certificate has ended while the host was off,
-   nobody else could give it one.
+1. The authority is made once. Its key is root's and stays: when OpenBao's key or certificate is lost, nobody else
+   could give it one.
 2. A certificate that stands is left alone, whichever of the two authorities it is from.
 3. Only what works as root on this host believes this authority; clients of the services do not.
 """

@@ -30,7 +30,7 @@ options:
   engines: {description: "Path -> type, options and max_lease_ttl, seconds.", type: dict, required: true}
   policies: {description: Name -> text., type: dict, required: true}
   roles: {description: Name of an AppRole -> its settings., type: dict, required: true}
-  kept: {description: "Name of an AppRole -> folder in which its ids are kept, for root alone.", type: dict, required: true}
+  kept: {description: Name of an AppRole -> folder in which its ids are kept., type: dict, required: true}
   authority: {description: "Mount, common_name and hours of the authority, and its roles.", type: dict, required: true}
 """
 ARGUMENTS: dict[str, Any] = {

@@ -6,7 +6,7 @@ Rules
    the answer is on the disk before anything else is done.
 2. By `static`, OpenBao unseals itself by a key beside it. Its recovery key is kept beside that key: who has the one and
    the storage needs no other.
-3. By `shares`, each custodian's share goes to a file of its own in the folder that the operator named, and nowhere else.
+3. By `shares`, each custodian's share goes to a file of its own in the folder that the operator named, nowhere else.
 4. The root token is kept until the module `openbao` has revoked it.
 """
 
