@@ -1,4 +1,4 @@
-"""A bundle with what the roles of secrets, database and storage need and no more, built from this working tree.
+"""A bundle with what the roles of secrets and database need and no more, built from this working tree.
 
 The store of inputs is that of the checkout; what it lacks is fetched from the sources of this machine.
 """
@@ -19,11 +19,10 @@ from tests.e2e.root import CHECKOUT
 
 NAME = "secrets"
 VERSION = "0.1.0"
-SERVERS = ("mc", "minio", "openbao")
 DECLARATION = f"""\
 name = "{NAME}"
 environments = ["uv"]
-servers = ["mc", "minio", "openbao"]
+servers = ["openbao"]
 
 [debian]
 roles = true
