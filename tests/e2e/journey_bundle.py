@@ -25,11 +25,12 @@ NAME = "journey"
 DECLARATION = f"""\
 name = "{NAME}"
 environments = ["ansible", "runtime", "uv"]
+servers = ["openbao"]
 
 [debian]
 roles = true
 """
-LINKED = ("ansible", "offline_wheels", ".venv-uv")
+LINKED = ("ansible", "offline_wheels", "servers", ".servers", ".venv-servers", ".venv-uv")
 STORE = CHECKOUT / "build" / "bundle-store"
 
 

@@ -21,17 +21,26 @@ from tests.e2e.host import MEDIUM, HostError, NspawnHost
 from tests.e2e.journey_bundle import JourneyBundle
 
 INSTALL_S = 900
+SERVICES = tuple(f"appliance-{name}" for name in ("openbao", "postgres", "prometheus", "time-sync"))
 TOPS = ("/etc", "/opt", "/usr", "/var")
 RUNNING = "/var/log/", "/var/lib/systemd/", "/var/tmp/systemd-private", "/var/cache/ldconfig"
 """What changes while a host does nothing."""
 DIFFERS = {
+    "/etc/appliance/authority/": "authorities of the host's own",
+    "/etc/appliance/certificates/": "keys of the host's own",
     "/etc/appliance/inventory/hosts.yml": "names the host",
+    "/etc/appliance/openbao/": "keys of the host's own",
+    "/etc/appliance/postgres/tls": "keys of the host's own",
+    "/etc/appliance/prometheus/tls": "keys of the host's own",
     "/etc/hostname": "names the host",
     "/etc/hosts": "names the host",
     "/etc/machine-id": "tells hosts apart",
     "/etc/ssh/ssh_host_": "tells hosts apart",
     "/var/cache/apt/": "apt makes it anew",
+    "/var/lib/appliance/certificates": "state of the service",
     "/var/lib/appliance/deploy": "what was done when",
+    "/var/lib/appliance/openbao": "state of the service",
+    "/var/lib/appliance/postgres": "state of the service",
     "/var/lib/appliance/prometheus": "state of the service",
     "/var/lib/appliance/time-sync": "state of the service",
 }
@@ -75,8 +84,8 @@ def assert_same(one, other) -> None:
 
 
 def assert_it_runs(host: NspawnHost) -> None:
-    units = host.run(["systemctl", "is-active", "appliance-prometheus", "appliance-time-sync"]).stdout.split()
-    assert units == ["active", "active"]
+    units = host.run(["systemctl", "is-active", *SERVICES]).stdout.split()
+    assert units == ["active"] * len(SERVICES)
     asked = (
         "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9090/api/v1/query?query=up').read().decode())"
     )

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 OURS = "appliance-"  # prefix of our users and units
-UNIT_MARK = "# Written by the role service_unit"
+UNIT_MARK = "# Written by the role "
 _LAST_SYSTEM_UID = 999
 _PLAUSIBLE = dt.timedelta(days=3650)
 _MIB = 1 << 20

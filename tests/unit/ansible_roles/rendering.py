@@ -14,7 +14,13 @@ from ansible.template import Templar, trust_as_template
 from tests.unit.ansible_roles.conftest import PLUGINS, ROOT
 
 ROLES = sorted((ROOT / "roles").iterdir())
-SHARED = {"layout", "preflight", "service_unit", "service_check"}  # no services: they have no verbs
+SHARED = {
+    "layout",
+    "preflight",
+    "service_certificate",
+    "service_unit",
+    "service_check",
+}  # no services: they have no verbs
 VERBS = ("preflight", "install", "configure", "service", "verify", "upgrade", "stop")
 METAL = {"virtualization_role": "host", "virtualization_type": "kvm"}
 CONTAINER = {"virtualization_role": "guest", "virtualization_type": "systemd-nspawn"}
@@ -42,6 +48,7 @@ def variables_of(*roles: str, facts: dict[str, Any] = METAL, **others: Any) -> d
     found: dict[str, Any] = {
         "inventory_hostname": "node1",
         "ansible_facts": facts,
+        "service_certificate_name": "web",
         "layout_release": "1.0.0-0123456789ab",
         "layout_manifest_digest": "sha256:0123456789ab" + "0" * 52,
     }

@@ -181,9 +181,14 @@ def test_the_needs_of_all_roles_can_be_added_up():
     told = {name: needs_of(ROOT / "roles" / name) for name in SERVICES}
     assert [name for name, needs in told.items() if needs and needs["role"] != name] == []
     needs = merged([needs for needs in told.values() if needs])
-    assert needs.ports == {9090: "prometheus"}
-    assert needs.places == {"/var/lib/appliance/prometheus": 8 << 30, "/var/log/journal": 2 << 30}
-    assert needs.memory_bytes == (512 + 64) << 20
+    assert needs.ports == {5432: "postgres", 8200: "openbao", 8201: "openbao", 9090: "prometheus"}
+    assert needs.places == {
+        "/var/lib/appliance/openbao": 2 << 30,
+        "/var/lib/appliance/postgres": 8 << 30,
+        "/var/lib/appliance/prometheus": 8 << 30,
+        "/var/log/journal": 2 << 30,
+    }
+    assert needs.memory_bytes == (512 + 64 + 512 + 768) << 20
 
 
 def test_the_source_is_that_of_the_bundle():
