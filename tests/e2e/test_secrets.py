@@ -68,7 +68,7 @@ def play(host, sink, bundle, tmp_path_factory):
     own = {"ANSIBLE_HOME": str(home), "ANSIBLE_LOCAL_TEMP": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(name, *words):
-        told = [*sink.prefix, str(PLAYBOOK), "-i", str(home), f"playbooks/{name}.yml", *words]
+        told = [*sink.prefix, str(PLAYBOOK), "-i", str(home / "hosts.yml"), f"playbooks/{name}.yml", *words]
         began = time.monotonic()
         done = subprocess.run(
             told, cwd=CHECKOUT / "ansible", capture_output=True, text=True, timeout=PLAY_S, env={**os.environ, **own}
