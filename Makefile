@@ -52,8 +52,8 @@ unit: dev ## Fast tests: unit, property, fault, meta
 	$(PYTEST) -n 2 tests/unit tests/property tests/fault tests/meta $(ARGS)
 
 .PHONY: integration
-integration: dev runtime training servers ## Tests on real servers and environments
-	$(PYTEST) -n 3 tests/integration $(ARGS)
+integration: dev runtime training servers ## Tests on real servers and environments (12 GB of memory)
+	$(PYTEST) -n 4 tests/integration $(ARGS)
 
 .PHONY: system
 system: dev runtime training airflow servers ## Tests of the whole product: pipeline, verification, trust, the browser
