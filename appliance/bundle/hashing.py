@@ -14,9 +14,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 
 from appliance.base.digest import PREFIX
 from appliance.base.progress import Progress
@@ -56,20 +58,19 @@ def hash_files(
 
     waiting = iter(sorted(sizes.items()))
     running: set[Future[Hashed]] = set()
+    done: SimpleQueue[Future[Hashed]] = SimpleQueue()  # so what was done before an interruption comes before it
     with ThreadPoolExecutor(workers) as pool:
         try:
             while True:
-                for path, size in waiting:
-                    running.add(pool.submit(hash_file, folder, path, size, advance))
-                    if len(running) >= _AHEAD:
-                        break
+                for path, size in islice(waiting, _AHEAD - len(running)):
+                    future = pool.submit(hash_file, folder, path, size, advance)
+                    running.add(future)
+                    future.add_done_callback(done.put)
                 if not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                hashed = [each.result() for each in done if each.exception() is None]
-                yield from sorted(hashed, key=lambda each: each.path)
-                for each in done:
-                    each.result()  # what ended the run is raised behind what was done before it
+                first = done.get()
+                running.remove(first)
+                yield first.result()
         finally:
             for each in running:
                 each.cancel()
