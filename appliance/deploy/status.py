@@ -36,7 +36,12 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        return bool(self.release) and all(each.active == "active" for each in self.units)
+        timed = {each.name.removesuffix(".timer") for each in self.units if each.name.endswith(".timer")}
+        resting = {f"{name}.service" for name in timed}  # between two times; "activating" while such a one works
+        return bool(self.release) and all(
+            each.active == "active" or (each.name in resting and each.active in ("inactive", "activating"))
+            for each in self.units
+        )
 
 
 def status(places: Places) -> Status:
