@@ -130,3 +130,11 @@ NO_BUNDLE_NAMED = declare(
     action="Name it with --bundle FOLDER.",
     exit_code=2,
 )
+NOT_IN_PLACE = declare(
+    "APL-DEPLOY-007",
+    "The bundle is not in its place",
+    meaning="A bundle is deployed from /opt/appliance/bundle, where install.sh copied and verified it under its "
+    "release's name; never from a medium, which may give other bytes a second time. Nothing was changed.",
+    action="Run bash install.sh ROOT_DIGEST in the folder of the medium.",
+    exit_code=2,
+)

@@ -2,9 +2,9 @@
 
 Rules
 1. One run at a time on a host; the lock is the kernel's, and ends with us.
-2. The bundle is verified and in its place before anything of it is used; its digest is what the roles get.
+2. The bundle in its place is verified before anything of it is used; its digest is what the roles get.
 3. The journal has a run before Ansible begins.
-4. Preflight and ``--check`` change nothing but that: the bundle in its place, the journal.
+4. Preflight and ``--check`` change nothing but the journal.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
     """Carry it out. A bundle that does not hold and a playbook that fails are outcomes, not errors.
 
     Raises:
-        ApplianceError: APL-BASE-006 another run is at work, APL-DEPLOY-001, -002, -005, those of `host_bundle.bring`,
-            APL-BASE-002 the journal cannot be written.
+        ApplianceError: APL-BASE-006 another run is at work, APL-DEPLOY-001, -002, -005, APL-BASE-002 the
+            journal cannot be written, and those of `host_bundle.verified`.
     """
     began = time.monotonic()
     with atomic.exclusive(places.lock, wait=False), contextlib.ExitStack() as held:
-        verdict, bundle = host_bundle.bring(
+        verdict, bundle = host_bundle.verified(
             order.bundle,
             root_digest=order.root_digest,
             places=places,
@@ -90,7 +90,7 @@ def deploy(order: Order, *, places: Places, clock: Clock, progress: Progress, sa
         )
         if bundle is None:
             return Outcome(verdict=verdict)
-        say(f"release {bundle.release} is verified and in {bundle.folder}")
+        say(f"release {bundle.release} is verified")
         environment = playbook.settings(bundle, places.record / "ansible")
         where = held.enter_context(_inventory(order, bundle.folder, places, say))
         inventory.require_local(where, environment)

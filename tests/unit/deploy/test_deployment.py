@@ -7,12 +7,13 @@ import shutil
 import pytest
 
 from appliance.base.clock import SystemClock
+from appliance.base.digest import digest_file
 from appliance.base.errors import ApplianceError
 from appliance.base.progress import NoProgress
 from appliance.cli.main import run
 from appliance.deploy import inventory, journal
 from appliance.deploy.deployment import Order, deploy
-from appliance.deploy.places import Places, own_bundle
+from appliance.deploy.places import Places, own_bundle, release_name
 from tests.bundles import FILES, flip, make_releaser
 from tests.unit.ansible_roles.conftest import ROOT
 
@@ -38,15 +39,15 @@ def releaser(tmp_path_factory):
 
 @dataclasses.dataclass
 class Case:
-    """A medium, and the places of a host that are all below one folder."""
+    """A bundle in its place, and the places of a host that are all below one folder."""
 
-    medium: object
+    bundle: object
     places: Places
     made: object
     root_digest: str
 
     def order(self, **others):
-        return Order(**{"verb": "install", "bundle": self.medium, "root_digest": self.root_digest} | others)
+        return Order(**{"verb": "install", "bundle": self.bundle, "root_digest": self.root_digest} | others)
 
     def deploy(self, said=None, **others):
         return deploy(
@@ -73,7 +74,10 @@ def make_case(folder, releaser, version="1.2.0"):
     }  # fmt: skip
     medium = releaser.make(folder / f"medium-{version}", version=version, files=files, lock=json.dumps(LOCK).encode())
     places = Places(programs=folder / "opt", record=folder / "record", inventory=folder / "etc/inventory")
-    return Case(medium=medium, places=places, made=made, root_digest=releaser.root_digest)
+    bundle = places.bundle(release_name(version, digest_file(medium / "manifest.json")))
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    medium.rename(bundle)  # as install.sh leaves it
+    return Case(bundle=bundle, places=places, made=made, root_digest=releaser.root_digest)
 
 
 @pytest.fixture
@@ -97,13 +101,21 @@ def test_install_makes_the_host_and_a_second_run_changes_nothing(case):
     assert case.records[0]["inventory"] == inventory.digest(case.places.inventory)
 
 
-def test_the_bundle_is_in_its_place_without_byte_code(case):
-    done = case.deploy()
-    place = case.places.bundle(done.release)
-    there = {str(each.relative_to(place)) for each in place.rglob("*") if each.is_file()}
-    assert there == {str(each.relative_to(case.medium)) for each in case.medium.rglob("*") if each.is_file()}
-    assert [each.name for each in case.places.bundles.iterdir()] == [done.release]
-    assert case.deploy(bundle=place).ok
+def test_no_byte_code_is_left_in_the_bundle(case):
+    before = sorted(case.bundle.rglob("*"))
+    assert case.deploy().ok
+    assert sorted(case.bundle.rglob("*")) == before
+    assert case.deploy().ok
+
+
+@pytest.mark.parametrize("place", ["medium", "opt/bundle/1.2.0-0123456789ab"])
+def test_a_bundle_that_is_not_in_its_place_is_refused(case, tmp_path, place):
+    shutil.copytree(case.bundle, tmp_path / place)
+    with pytest.raises(ApplianceError) as error:
+        case.deploy(bundle=tmp_path / place)
+    assert error.value.code.id == "APL-DEPLOY-007"
+    assert case.records == []
+    assert not case.places.inventory.exists()
 
 
 @pytest.mark.parametrize("words", [{"verb": "preflight"}, {"check": True, "diff": True}])
@@ -115,19 +127,13 @@ def test_a_look_changes_nothing(case, words):
     assert any("+1.2.0-" in each for each in said) == bool(words.get("diff"))
 
 
-def test_a_changed_medium_is_refused_and_nothing_is_copied(case):
-    flip(case.medium / "ansible/playbooks/site.yml", 10)
+def test_a_bundle_that_was_changed_is_refused_and_nothing_is_done(case):
+    flip(case.bundle / "ansible/playbooks/site.yml", 10)
     done = case.deploy()
     assert not done.ok
     assert [each.path for each in done.verdict.broken] == ["ansible/playbooks/site.yml"]
-    assert not case.places.bundles.exists()
     assert case.records == []
-
-
-def test_a_copy_that_was_changed_on_the_host_is_refused(case):
-    done = case.deploy()
-    flip(case.places.bundle(done.release) / "ansible/playbooks/site.yml", 10)
-    assert [each.path for each in case.deploy().verdict.broken] == ["ansible/playbooks/site.yml"]
+    assert not case.places.inventory.exists()
 
 
 def test_an_older_release_is_refused(tmp_path, releaser, case):
@@ -136,16 +142,6 @@ def test_an_older_release_is_refused(tmp_path, releaser, case):
     assert case.deploy().ok
     older = make_case(tmp_path, releaser, "1.0.0")  # released later: the log goes on, the version goes back
     assert "1.2.0 was seen before" in older.deploy().verdict.broken[0].detail
-
-
-def test_what_a_killed_copy_left_is_removed(case):
-    release = case.deploy().release
-    shutil.rmtree(case.places.bundles)
-    draft = case.places.bundles / f".{release}.draft"
-    draft.mkdir(parents=True)
-    (draft / "left").write_text("x")
-    assert case.deploy().ok
-    assert [each.name for each in case.places.bundles.iterdir()] == [release]
 
 
 def test_two_at_once_are_refused(case):
@@ -196,14 +192,14 @@ def test_an_inventory_that_is_none_or_names_others_is_refused(case, tmp_path, ho
 
 def test_an_inventory_for_this_host_has_all_groups_and_what_the_bundle_has(case, tmp_path):
     target = tmp_path / "new/inventory"
-    inventory.write_for_this_host(case.medium, target)
+    inventory.write_for_this_host(case.bundle, target)
     written = {str(each.relative_to(target)): each.read_text() for each in target.rglob("*") if each.is_file()}
     assert set(written) == {"hosts.yml"} | {f"group_vars/all/{each}.yml" for each in ("release", "time", "monitoring")}
     assert written["group_vars/all/release.yml"] == "---\nrelease_environments: [runtime]\nrelease_servers: [minio]\n"
     assert "ansible_connection: local" in written["hosts.yml"]
     assert "    monitoring:" in written["hosts.yml"]
     with pytest.raises(ApplianceError) as error:
-        inventory.write_for_this_host(case.medium, target)
+        inventory.write_for_this_host(case.bundle, target)
     assert error.value.code.id == "APL-DEPLOY-001"
 
 
@@ -229,7 +225,7 @@ def ask(case, capsys, monkeypatch):
 
     def run_verb(verb, *words):
         capsys.readouterr()
-        given = ("--bundle", str(case.medium), "--root-digest", case.root_digest)
+        given = ("--bundle", str(case.bundle), "--root-digest", case.root_digest)
         return run(["deploy", verb, *given, *words]), capsys.readouterr()
 
     return run_verb
@@ -258,7 +254,7 @@ def test_a_failure_is_told_with_host_task_and_what_to_do(ask, case, verb, code, 
 
 
 def test_a_refused_bundle_ends_with_the_code_of_verification(ask, case):
-    flip(case.medium / "ansible/playbooks/site.yml", 10)
+    flip(case.bundle / "ansible/playbooks/site.yml", 10)
     code, said = ask("install")
     assert code == 3
     assert "ansible/playbooks/site.yml" in said.out
