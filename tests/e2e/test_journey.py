@@ -15,10 +15,10 @@ from appliance.cli.main import run
 from appliance.config.site import open_site
 from appliance.wiring.parts import Parts
 from tests.bundles import flip
-from tests.e2e import egress, evidence, journey_bundle
+from tests.e2e import egress, evidence, signed_bundle
 from tests.e2e.attempts import negative_control
 from tests.e2e.host import MEDIUM, HostError, NspawnHost
-from tests.e2e.journey_bundle import JourneyBundle
+from tests.e2e.signed_bundle import SignedBundle
 
 INSTALL_S = 900
 SERVICES = tuple(f"appliance-{name}" for name in ("openbao", "postgres", "prometheus", "time-sync"))
@@ -51,8 +51,8 @@ DIFFERS = {
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> JourneyBundle:
-    return journey_bundle.make(tmp_path_factory.mktemp("journey"))
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> SignedBundle:
+    return signed_bundle.make(tmp_path_factory.mktemp("journey"), "journey", "ansible", "runtime")
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def assert_it_runs(host: NspawnHost) -> None:
     assert {each["value"][1] for each in answer["data"]["result"]} == {"1"}
 
 
-def refusals_change_nothing(host: NspawnHost, bundle: JourneyBundle) -> None:
+def refusals_change_nothing(host: NspawnHost, bundle: SignedBundle) -> None:
     before = state(host)
     wrong = "sha256:" + "0" * 64
     said = install(host, wrong, code=3).stderr
@@ -119,7 +119,7 @@ def refusals_change_nothing(host: NspawnHost, bundle: JourneyBundle) -> None:
     assert_same(before, state(host))
 
 
-def looks_change_nothing(host: NspawnHost, bundle: JourneyBundle) -> None:
+def looks_change_nothing(host: NspawnHost, bundle: SignedBundle) -> None:
     """Outside of what says that they do: the bundle and the control environment, and their record."""
     own = (*RUNNING, "/opt/appliance", "/var/lib/appliance", "/var/cache/apt/")
     before = state(host, own)
@@ -128,7 +128,7 @@ def looks_change_nothing(host: NspawnHost, bundle: JourneyBundle) -> None:
     assert_same(before, state(host, own))
 
 
-def a_medium_that_lies_is_refused(host: NspawnHost, bundle: JourneyBundle) -> None:
+def a_medium_that_lies_is_refused(host: NspawnHost, bundle: SignedBundle) -> None:
     """cp stands for a medium that gives other bytes when it is read again."""
     lie = (
         '#!/bin/sh\n/usr/bin/cp.own "$@" || exit\n[ "$1" = -R ] || exit 0\n'
@@ -143,7 +143,7 @@ def a_medium_that_lies_is_refused(host: NspawnHost, bundle: JourneyBundle) -> No
     host.run(["mv", "/usr/bin/cp.own", "/usr/bin/cp"])
 
 
-def cut_power_during(host: NspawnHost, bundle: JourneyBundle, after_s: float) -> None:
+def cut_power_during(host: NspawnHost, bundle: SignedBundle, after_s: float) -> None:
     """Of an installation that has run for so long."""
 
     def begin() -> None:
@@ -212,11 +212,11 @@ def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys, seed):
                 prove(told, bundle, tmp_path)
 
 
-def prove(told, bundle: JourneyBundle, folder) -> None:
+def prove(told, bundle: SignedBundle, folder) -> None:
     """As evidence in the log of a site, read back as an auditor does."""
     site = folder / "site"
     assert run(["site", "init", "--site", str(site)]) == 0
     parts = Parts(site=open_site(site), clock=SystemClock())
-    about, inputs = f"{journey_bundle.NAME}/{bundle.version}", {"manifest": bundle.manifest_digest}
+    about, inputs = f"journey/{signed_bundle.VERSION}", {"manifest": bundle.manifest_digest}
     evidence.write(folder, told, about=about, inputs=inputs, signer=parts.signer)
     assert evidence.read(folder, about=about, anchor=parts.anchor) == told

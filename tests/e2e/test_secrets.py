@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.e2e import secrets_bundle
+from tests.e2e import signed_bundle
 from tests.e2e.host import NspawnHost
 from tests.e2e.root import CHECKOUT
 
@@ -36,7 +36,7 @@ print(urllib.request.urlopen(sys.argv[1], context=ssl.create_default_context(caf
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return secrets_bundle.make(tmp_path_factory.mktemp("secrets"))
+    return signed_bundle.make(tmp_path_factory.mktemp("secrets"), "secrets")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def play(host, sink, bundle, tmp_path_factory):
         "children": {name: {"hosts": {"h1": {}}} for name in ("secrets", "database")},
         "vars": {
             "layout_release": bundle.release,
-            "layout_manifest_digest": bundle.digest,
+            "layout_manifest_digest": bundle.manifest_digest,
             "release_environments": [],
             "release_servers": ["openbao"],
             "preflight_manifest": str(bundle.folder / "manifest.json"),

@@ -108,9 +108,7 @@ class Issuer:
 
     def issue(self, wanted: Wanted) -> None:
         """Raises OpenBaoError."""
-        server = self.server.login(self.login)
-        if server is None:
-            raise OpenBaoError(f"the ids in {self.login} are not good; run the role openbao")
+        server = self.server.required_login(self.login)
         names = [each for each in wanted.names if each != wanted.service]
         asked = {"common_name": wanted.service, "alt_names": ",".join(names), "ip_sans": ",".join(wanted.addresses)}
         made = server.put(

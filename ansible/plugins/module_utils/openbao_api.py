@@ -18,13 +18,26 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 30
 ROLE_ID, SECRET_ID = "role-id", "secret-id"
+ROOT_TOKEN, RECOVERY_KEY = "root-token", "recovery-key"
+ARGUMENTS: Mapping[str, Any] = {
+    "address": {"type": "str", "required": True},
+    "authorities": {"type": "list", "elements": "path", "required": True},
+}
+"""Of every module that asks OpenBao."""
+ENTRY_ARGUMENTS: Mapping[str, Any] = {
+    **ARGUMENTS,
+    "login": {"type": "path", "required": True},
+    "mount": {"type": "str", "required": True},
+    "field": {"type": "str", "default": "value"},
+}
+"""Of every module that asks it for entries of a KV engine."""
 _ALPHABET = string.ascii_letters + string.digits
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of openssl, which Python does not name
 _NOT_YET = "Upgrading from non-versioned"  # what a new KV engine says for a moment
@@ -41,6 +54,11 @@ class OpenBao:
     address: str
     authorities: Sequence[Path]
     token: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> OpenBao:
+        """That which a module was told of, by `ARGUMENTS`."""
+        return cls(told["address"], [Path(each) for each in told["authorities"]])
 
     def get(self, path: str) -> Any:
         """The answer, None where there is nothing. Raises OpenBaoError."""
@@ -91,6 +109,13 @@ class OpenBao:
             return None
         status, found = self.ask("POST", "auth/approle/login", ids)
         return self.with_token(found["auth"]["client_token"]) if status == 200 else None
+
+    def required_login(self, folder: Path) -> OpenBao:
+        """As `login`. Raises OpenBaoError: the ids are not there, or not good any more."""
+        found = self.login(folder)
+        if found is None:
+            raise OpenBaoError(f"the ids in {folder} are not good; run the role openbao")
+        return found
 
     def _checked(self, method: str, path: str, status: int, body: Any) -> Any:
         if status >= 400:

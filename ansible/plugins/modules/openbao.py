@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import openbao_api as api
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.openbao_api import ROLE_ID, SECRET_ID, OpenBao, OpenBaoError, keep
+from ansible.module_utils.openbao_api import RECOVERY_KEY, ROLE_ID, ROOT_TOKEN, SECRET_ID, OpenBao, OpenBaoError, keep
 
 DOCUMENTATION = r"""
 module: openbao
@@ -34,8 +35,7 @@ options:
   authority: {description: "Mount, common_name and hours of the authority, and its roles.", type: dict, required: true}
 """
 ARGUMENTS: dict[str, Any] = {
-    "address": {"type": "str", "required": True},
-    "authorities": {"type": "list", "elements": "path", "required": True},
+    **api.ARGUMENTS,
     "folder": {"type": "path", "required": True},
     "engines": {"type": "dict", "required": True},
     "policies": {"type": "dict", "required": True},
@@ -44,8 +44,6 @@ ARGUMENTS: dict[str, Any] = {
     "authority": {"type": "dict", "required": True},
 }
 DEPLOY = "deploy"
-ROOT_TOKEN = "root-token"  # noqa: S105 - the name of the file
-RECOVERY_KEY = "recovery-key"
 
 
 def same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -157,7 +155,7 @@ def decoded(encoded: str, pad: str) -> str:
 def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     told = module.params
-    server = OpenBao(told["address"], [Path(each) for each in told["authorities"]])
+    server = OpenBao.of(told)
     if module.check_mode and not server.is_up():
         module.exit_json(changed=True, due=[])
     folder = Path(told["folder"])

@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import openbao_api as api
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.openbao_api import OpenBao, OpenBaoError, keep
+from ansible.module_utils.openbao_api import RECOVERY_KEY, ROOT_TOKEN, OpenBao, OpenBaoError, keep
 
 DOCUMENTATION = r"""
 module: openbao_init
@@ -33,8 +34,7 @@ options:
   wait_seconds: {description: Time in which it has to be unsealed; 0 to only tell., type: int, default: 0}
 """
 ARGUMENTS: dict[str, Any] = {
-    "address": {"type": "str", "required": True},
-    "authorities": {"type": "list", "elements": "path", "required": True},
+    **api.ARGUMENTS,
     "seal": {"type": "str", "choices": ["static", "shares"], "required": True},
     "folder": {"type": "path", "required": True},
     "shares_folder": {"type": "path"},
@@ -42,8 +42,6 @@ ARGUMENTS: dict[str, Any] = {
     "threshold": {"type": "int", "default": 3},
     "wait_seconds": {"type": "int", "default": 0},
 }
-ROOT_TOKEN = "root-token"  # noqa: S105 - the name of the file
-RECOVERY_KEY = "recovery-key"
 START_S = 60
 
 
@@ -84,7 +82,7 @@ def initialize(server: OpenBao, told: dict[str, Any]) -> None:
 def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     told = module.params
-    server = OpenBao(told["address"], [Path(each) for each in told["authorities"]])
+    server = OpenBao.of(told)
     if module.check_mode and not server.is_up():
         module.exit_json(changed=True, sealed=False)
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.openbao_api import OpenBao, OpenBaoError, new_password
+from ansible.module_utils.openbao_api import ENTRY_ARGUMENTS, OpenBao, OpenBaoError, new_password
 
 DOCUMENTATION = r"""
 module: openbao_password
@@ -21,11 +21,7 @@ options:
   entries: {description: Paths of entries., type: list, elements: str, required: true}
 """
 ARGUMENTS: dict[str, Any] = {
-    "address": {"type": "str", "required": True},
-    "authorities": {"type": "list", "elements": "path", "required": True},
-    "login": {"type": "path", "required": True},
-    "mount": {"type": "str", "required": True},
-    "field": {"type": "str", "default": "value"},
+    **ENTRY_ARGUMENTS,
     "entries": {"type": "list", "elements": "str", "required": True},
 }
 
@@ -33,7 +29,7 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     told = module.params
-    server = OpenBao(told["address"], [Path(each) for each in told["authorities"]])
+    server = OpenBao.of(told)
     if module.check_mode and not server.is_up():
         module.exit_json(changed=True)
     try:
@@ -44,11 +40,10 @@ def main() -> None:
 
 
 def _settled(module: AnsibleModule, server: OpenBao, told: dict[str, Any]) -> list[str]:
-    deploy = server.login(Path(told["login"]))
-    if deploy is None:
-        if module.check_mode:
-            return list(told["entries"])
-        raise OpenBaoError(f"the ids in {told['login']} are not good; run the role openbao")
+    login = Path(told["login"])
+    deploy = server.login(login) if module.check_mode else server.required_login(login)
+    if deploy is None:  # OpenBao is not set up yet
+        return list(told["entries"])
     missing = [entry for entry in told["entries"] if deploy.get(f"{told['mount']}/data/{entry}") is None]
     if not module.check_mode:
         for entry in missing:

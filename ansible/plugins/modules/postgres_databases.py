@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.openbao_api import OpenBao, OpenBaoError
+from ansible.module_utils.openbao_api import ENTRY_ARGUMENTS, OpenBao, OpenBaoError
 
 DOCUMENTATION = r"""
 module: postgres_databases
@@ -35,11 +35,7 @@ options:
   superuser: {description: Name of the database's superuser., type: str, required: true}
 """
 ARGUMENTS: dict[str, Any] = {
-    "address": {"type": "str", "required": True},
-    "authorities": {"type": "list", "elements": "path", "required": True},
-    "login": {"type": "path", "required": True},
-    "mount": {"type": "str", "required": True},
-    "field": {"type": "str", "default": "value"},
+    **ENTRY_ARGUMENTS,
     "databases": {"type": "dict", "required": True},
     "socket": {"type": "path", "required": True},
     "port": {"type": "int", "required": True},
@@ -93,7 +89,7 @@ def statements(state: str, passwords: Mapping[str, str]) -> dict[str, str]:
 def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     told = module.params
-    server = OpenBao(told["address"], [Path(each) for each in told["authorities"]])
+    server = OpenBao.of(told)
     there = (Path(told["socket"]) / f".s.PGSQL.{told['port']}").exists()
     if module.check_mode and not (there and server.is_up()):
         module.exit_json(changed=True, due=[])
@@ -110,9 +106,7 @@ def main() -> None:
 
 def _passwords(server: OpenBao, told: Mapping[str, Any]) -> dict[str, str]:
     """Raises OpenBaoError."""
-    deploy = server.login(Path(told["login"]))
-    if deploy is None:
-        raise OpenBaoError(f"the ids in {told['login']} are not good; run the role openbao")
+    deploy = server.required_login(Path(told["login"]))
     found = {}
     for name, entry in told["databases"].items():
         answer = deploy.get(f"{told['mount']}/data/{entry}")

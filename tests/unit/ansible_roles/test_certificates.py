@@ -44,7 +44,7 @@ def issuer(authority, make, monkeypatch):
     asked = []
 
     class Pki:
-        def login(self, folder):
+        def required_login(self, folder):
             return self
 
         def put(self, path, body=None):
