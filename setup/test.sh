@@ -31,8 +31,9 @@ ready() {
 part lint make -s lint
 part docs make -s docs
 part "unit, property, fault, meta" .venv-dev/bin/python -m pytest -n 2 tests/unit tests/property tests/fault tests/meta
-# Twenty seconds for each parser; `make fuzz` takes ten minutes. The sites that inputs are made from have new keys in each run, so it
-# may find what no run before it did: the input is kept under tests/fuzz/corpus and belongs into the commit that mends it.
+# Twenty seconds for each parser; `make fuzz` takes ten minutes. The sites that inputs are made from have new keys in each
+# run, so it may find what no run before it did: the input is kept under tests/fuzz/corpus and belongs into the commit
+# that mends it.
 part fuzz .venv-dev/bin/python -m tests.fuzz --seed=2026 --seconds="${APPLIANCE_FUZZ_SECONDS:-20}"
 part "wait for the servers" ready
 part "integration, system" .venv-dev/bin/python -m pytest -n 2 tests/integration tests/system

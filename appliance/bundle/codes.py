@@ -204,6 +204,13 @@ ADVISORY_INVALID = declare(
     action="Fetch the advisories again. When the publisher's record itself is wrong, remove that one file.",
     exit_code=2,
 )
+LOCK_OUTDATED = declare(
+    "APL-BUNDLE-032",
+    "The lock is not that of the declaration",
+    meaning="Something was declared, in the bundle, a role, a recipe or an environment, after the lock was made, or is "
+    "not declared any more. A bundle of this lock would lack it in silence; none was made.",
+    action="Renew the lock and look at the difference: appliance bundle lock NAME.",
+)
 BILL_INVALID = declare(
     "APL-BUNDLE-031",
     "The bill of materials cannot be read",

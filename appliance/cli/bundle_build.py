@@ -38,12 +38,11 @@ def assemble(_: Call, name: str, target: Path, checkout: Path, store: Path | Non
 
     The same lock and the same repository give the same bytes, on whatever machine. Sign it with: bundle sign.
     """
-    from appliance.bundle import lock
     from appliance.bundle.declaration import Checkout
 
     place = Checkout(checkout.absolute())
     with terminal_progress() as progress:  # with --json too: `build` runs this and shows it to the one who waits
-        made = _assemble(lock.load(place.lock(name)), place, store, target.absolute(), progress)
+        made = _assemble(_current(name, place), place, store, target.absolute(), progress)
     return _made(made, target)
 
 
@@ -54,13 +53,13 @@ def assemble(_: Call, name: str, target: Path, checkout: Path, store: Path | Non
 def build(call: Call, name: str, target: Path, checkout: Path, store: Path | None) -> Result:
     """Fetch what the lock of NAME names, then assemble it where no network is; nothing of it is signed yet."""
     from appliance.base import process
-    from appliance.bundle import codes, lock, release, sources
+    from appliance.bundle import codes, release, sources
     from appliance.bundle.declaration import Checkout
     from appliance.bundle.store import Store
 
     place = Checkout(checkout.absolute())
     stock = Store((store or place.root / STORE).absolute())
-    locked = lock.load(place.lock(name))
+    locked = _current(name, place)
     with stock.exclusive(), terminal_progress(NoProgress() if call.as_json else None) as progress:
         fetched = sources.fetch(locked, checkout=place, store=stock, progress=progress)
     if fetched.failures:
@@ -144,6 +143,16 @@ def reproduce(call: Call, folder: Path, checkout: Path, store: Path | None) -> R
         lines.append(f"the repository is another one: {other.source}, the bundle was made from {first.source}")
     data = {"same": not found, "same_source": same_source, "differs": [dataclasses.asdict(each) for each in found]}
     return Result(data=data, text="\n".join(lines), exit_code=EXIT_VERIFICATION if found else EXIT_DONE)
+
+
+def _current(name: str, place: Checkout) -> Lock:
+    """The lock of the bundle. Raises ApplianceError: APL-BUNDLE-002, -001, -032 it is not that of the declaration."""
+    from appliance.bundle import declaration, lock
+    from appliance.bundle.lock_drift import require_current
+
+    locked = lock.load(place.lock(name))
+    require_current(locked, declaration.load(name, place), place)
+    return locked
 
 
 def _assemble(
