@@ -5,7 +5,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -42,7 +42,7 @@ DIFFERS = {
     "/var/cache/debconf/": "Debian's own record of what packages asked",
     "/var/lib/appliance/certificates": "state of the service",
     "/var/lib/appliance/deploy": "what was done when",
-    "/var/lib/appliance/openbao": "state of the service",
+    "/var/lib/appliance/openbao": "state of the service, and that of an initialization that was cut",
     "/var/lib/appliance/postgres": "state of the service",
     "/var/lib/appliance/prometheus": "state of the service",
     "/var/lib/appliance/time-sync": "state of the service",
@@ -143,8 +143,8 @@ def a_medium_that_lies_is_refused(host: NspawnHost, bundle: SignedBundle) -> Non
     host.run(["mv", "/usr/bin/cp.own", "/usr/bin/cp"])
 
 
-def cut_power_during(host: NspawnHost, bundle: SignedBundle, after_s: float) -> None:
-    """Of an installation that has run for so long."""
+def cut_power_during(host: NspawnHost, bundle: SignedBundle, wait: Callable[[], None]) -> None:
+    """Of an installation that has run until `wait` returns."""
 
     def begin() -> None:
         with suppress(HostError):
@@ -154,11 +154,20 @@ def cut_power_during(host: NspawnHost, bundle: SignedBundle, after_s: float) -> 
     ended: list[int] = []
     work = threading.Thread(target=begin)
     work.start()
-    time.sleep(after_s)
+    wait()
     host.kill()
     work.join(60)
     assert ended != [0], "it had ended before the power was cut"
     host.start()
+
+
+def until_openbao_initializes(host: NspawnHost) -> None:
+    """The file of its root token is empty while it does: some hundredths of a second."""
+    token = host.folder / "upper/etc/appliance/openbao/keys/root-token"
+    end = time.monotonic() + INSTALL_S
+    while not (token.exists() and token.stat().st_size == 0):
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys, seed):
@@ -187,11 +196,13 @@ def test_from_a_medium_to_a_running_host(bundle, sink, tmp_path, capsys, seed):
             once = state(host, (*RUNNING, *DIFFERS))
             with step("a medium that lies is refused"):
                 a_medium_that_lies_is_refused(second, bundle)
+            with step("power cut while OpenBao initializes itself, and boot"):
+                cut_power_during(second, bundle, lambda: until_openbao_initializes(second))
             rng = random.Random(seed)
             for part in (0.3, 1.0):
                 after_s = rng.uniform(1, took_s * part)
                 with step(f"power cut after {after_s:.1f} s, and boot"):
-                    cut_power_during(second, bundle, after_s)
+                    cut_power_during(second, bundle, lambda after_s=after_s: time.sleep(after_s))
             with step("the same command again"):
                 install(second, bundle.root_digest)
                 assert_it_runs(second)

@@ -1,5 +1,6 @@
 """OpenBao is set up once, by a root token that is gone afterwards; a later run looks by a role that changes nothing."""
 
+import contextlib
 import stat
 from types import SimpleNamespace
 
@@ -115,9 +116,14 @@ def initialization(tmp_path, seal, **others):
 
 
 class Initialized(FakeOpenBao):
-    def put(self, path, body=None):
+    def ask(self, method, path, body=None):
         count = body.get("secret_shares", body.get("recovery_shares"))
-        return {"root_token": "r", "keys_base64": ["k"] * count, "recovery_keys_base64": ["v"]}
+        return 200, {"root_token": "r", "keys_base64": ["k"] * count, "recovery_keys_base64": ["v"]}
+
+
+class Refuses(FakeOpenBao):
+    def ask(self, method, path, body=None):
+        return 400, {"errors": ["no"]}
 
 
 def test_each_custodian_gets_a_file(plugin, tmp_path):
@@ -150,6 +156,45 @@ def test_the_recovery_key_of_a_static_seal_is_beside_its_key(plugin, tmp_path):
         "recovery-key": "v",
         "root-token": "r",
     }
+
+
+@pytest.mark.parametrize("seal", ["static", "shares"])
+@pytest.mark.parametrize("cut_at", range(7))
+def test_an_initialization_that_was_cut_is_set_aside_and_begun_anew(plugin, tmp_path, monkeypatch, seal, cut_at):
+    init = plugin("modules", "openbao_init")
+    shares, data = tmp_path / "shares", tmp_path / "state/data"
+    shares.mkdir(mode=0o700)
+    data.mkdir(parents=True)
+    (data / "raft").write_text("nobody has its keys")
+    told = initialization(tmp_path, seal, shares_folder=str(shares), data=str(data))
+    written = []
+
+    def cut(path, content, **options):
+        if len(written) == cut_at:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        keep(path, content, **options)
+
+    monkeypatch.setattr(init, "keep", cut)
+    with contextlib.suppress(KeyboardInterrupt):
+        init.initialize(Initialized(), told)
+    whole = written[1:] != [] and written[-1] == "root-token"
+    assert init.was_cut(tmp_path / "keys") == (bool(written) and not whole)
+    if init.was_cut(tmp_path / "keys"):
+        init.set_aside(told, 7.9)
+        assert [each.read_text() for each in (tmp_path / "state").glob("data.cut-7/raft")] == ["nobody has its keys"]
+    monkeypatch.setattr(init, "keep", keep)
+    if not whole:
+        init.initialize(Initialized(), told)
+    assert (tmp_path / "keys/root-token").read_text() == "r"
+    assert len(list(shares.iterdir())) == (5 if seal == "shares" else 0)
+
+
+def test_what_openbao_refuses_is_told_and_sets_nothing_aside(plugin, tmp_path):
+    init = plugin("modules", "openbao_init")
+    with pytest.raises(OpenBaoError, match="400"):
+        init.initialize(Refuses(), initialization(tmp_path, "static"))
+    assert not init.was_cut(tmp_path / "keys")
 
 
 def test_a_seal_key_that_is_damaged_is_not_made_again(plugin, tmp_path):
